@@ -1,0 +1,94 @@
+"""Feature extraction: `pose2id.extractors.batching.extract` against a plain loop.
+
+The peer is what most re-identification scripts do: open a picture with Pillow, resize it, run the
+network on it, next. Same network, same pictures, same process; both are timed in turns and the
+median of the rounds counts.
+
+    python -m benchmarks.extraction
+    python -m benchmarks.extraction --images FOLDER --rounds 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pose2id.extractors.base import Extractor
+from pose2id.extractors.batching import extract
+from pose2id.extractors.registry import make_extractor
+
+
+def main() -> None:
+    """Prints pictures per second of both and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, help="folder of pictures; by default drawn ones")
+    parser.add_argument("--count", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    extractor = make_extractor("efficientnet_lite0", device=arguments.device)
+    encoded = _pictures(arguments.images, arguments.count)
+
+    def ours() -> None:
+        extract(extractor, [lambda data=data: data for data in encoded], arguments.batch_size)
+
+    def loop() -> None:
+        one_by_one(extractor, encoded)
+
+    speeds = _compare({"extract": ours, "one by one": loop}, arguments.rounds, len(encoded))
+    for name, rounds in speeds.items():
+        shown = " ".join(f"{speed:.0f}" for speed in rounds)
+        print(f"{name:>12}: {statistics.median(rounds):7.1f} pictures/s  (rounds: {shown})")
+    ratios = [a / b for a, b in zip(speeds["extract"], speeds["one by one"], strict=True)]
+    print(f"{'ratio':>12}: {statistics.median(ratios):7.2f}")
+
+
+def one_by_one(extractor: Extractor, encoded: list[bytes]) -> np.ndarray:
+    """The peer: no batches, no threads."""
+    size = (extractor.input_spec.width_px, extractor.input_spec.height_px)
+    features = []
+    for data in encoded:
+        picture = Image.open(io.BytesIO(data)).convert("RGB")
+        resized = picture.resize(size, Image.Resampling.BILINEAR)
+        features.append(extractor(np.asarray(resized)[None])[0])
+    return np.stack(features)
+
+
+def _pictures(folder: Path | None, count: int) -> list[bytes]:
+    """JPEG files of a folder, or smooth drawn pictures of Market-1501's size."""
+    if folder is not None:
+        return [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:count]]
+    rng = np.random.default_rng(0)
+    encoded = []
+    for _ in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (16, 8, 3), dtype=np.uint8))
+        buffer = io.BytesIO()
+        coarse.resize((64, 128), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=95)
+        encoded.append(buffer.getvalue())
+    return encoded
+
+
+def _compare(
+    candidates: dict[str, Callable[[], None]], rounds: int, n_pictures: int
+) -> dict[str, list[float]]:
+    """Pictures per second of each candidate in each round, after one round to warm up."""
+    speeds: dict[str, list[float]] = {name: [] for name in candidates}
+    for round_number in range(rounds + 1):
+        for name, run in candidates.items():
+            start = time.perf_counter()
+            run()
+            if round_number:
+                speeds[name].append(n_pictures / (time.perf_counter() - start))
+    return speeds
+
+
+if __name__ == "__main__":
+    main()

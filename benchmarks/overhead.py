@@ -1,0 +1,79 @@
+"""What orchestration costs: the same stages as plain Python calls, by `dvc repro`, by the flow.
+
+    python -m benchmarks.overhead [--people 4 40]
+
+The generator is tiny, so that almost all seconds are those of orchestration; each way starts from
+nothing but the images. `plain` is one process that calls every stage; DVC and the flow start one
+process per stage, which imports its libraries anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.faults import wipe
+from tests.conftest import Project
+from tests.flows.conftest import save_tiny_model, tiny_copy
+
+PLAIN = """
+from pathlib import Path
+from flows.stage import run_stage
+from tasks.params import load_params
+from tasks.stage import STAGES
+params = Path("params.yaml")
+for stage, per_split in STAGES.items():
+    for split in load_params(params).splits if per_split else ("",):
+        run_stage(stage, split, params, Path())
+"""
+
+
+def main() -> None:
+    """Times the three ways at several sizes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, nargs="+", default=[4, 40])
+    options = parser.parse_args()
+    print(f"{'images':>8}{'plain':>10}{'dvc':>10}{'flow':>10}{'flow - plain':>14}")
+    for people in options.people:
+        with tempfile.TemporaryDirectory() as name:
+            n_images, plain, dvc, flow = measure(Path(name), people)
+        row = f"{n_images:>8}{plain:>10.1f}{dvc:>10.1f}{flow:>10.1f}{flow - plain:>14.1f}"
+        print(row, flush=True)
+
+
+def measure(folder: Path, people: int) -> tuple[int, float, float, float]:
+    """Number of images and seconds: plain, DVC, flow."""
+    save_tiny_model(folder / "model")
+    project = tiny_copy(folder / "project", folder / "model")
+    project.set("data/demo/params.yaml", test_identities=people)
+    project.run("dvc", "repro", "data/demo/dvc.yaml:render")
+    project.run("flows.pipeline")  # Prefect makes its database once, which is not counted
+    n_images = len(list((project.root / "data" / "demo").rglob("*.jpg")))
+    return (
+        n_images,
+        seconds(project, "-c", PLAIN),
+        seconds(project, "-m", "dvc", "repro"),
+        seconds(project, "-m", "flows.pipeline"),
+    )
+
+
+def seconds(project: Project, *arguments: str) -> float:
+    """Wall-clock time of one run from nothing."""
+    wipe(project)
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, *arguments],
+        cwd=project.root,
+        env={**project.environment, "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+    )
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()

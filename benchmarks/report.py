@@ -1,0 +1,88 @@
+"""Time, memory and page sizes of the report at full size, on tables of made-up people.
+
+    python -m benchmarks.report [--identities 5000]
+
+Each identity has 4 queries and 2 gallery pictures, each of them 8 generated pictures: the default
+is 20,000 queries and 240,000 generated pictures. The bounds are those a person at a laptop
+tolerates: 2 minutes, 1 GiB, 5 MB a page. The report runs in a process of its own, so that memory
+is that of the report alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tasks.reporting.provenance import params_yaml
+from tests.tasks.factory import Spec, write_project
+
+BUILD = """
+import sys
+from pathlib import Path
+from tasks.params import load_params
+from tasks.report import plan, run_shard
+root = Path(sys.argv[1])
+for job in plan(load_params(root / "params.yaml"), root, ""):
+    run_shard(job)
+"""
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from benchmarks.report import write_tables
+write_tables(Path(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
+def write_tables(root: Path, identities: int) -> None:
+    """Writes a project of made-up people and its params.yaml."""
+    spec = Spec(
+        identities=identities,
+        queries_per_identity=4,
+        gallery_per_identity=2,
+        cameras=6,
+        distractors=identities // 5,
+        dim=512,
+        noise=3.0,
+        width_px=64,
+        grain=True,
+    )
+    params = write_project(root, spec, report={}, shards=8)
+    (root / "params.yaml").write_text(params_yaml(params), encoding="utf-8")
+
+
+def main() -> None:
+    """Writes the tables, builds the report, prints what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--identities", type=int, default=5000)
+    identities = parser.parse_args().identities
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        # Both in processes of their own: a child's peak memory begins at that of its parent.
+        subprocess.run([sys.executable, "-c", WRITE, folder, str(identities)], check=True)
+        n_bytes = sum(p.stat().st_size for p in (root / "data").rglob("*.parquet"))
+        print(f"{4 * identities} queries, tables of {n_bytes / 2**20:.0f} MiB", flush=True)
+        started = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-c", BUILD, folder])
+        _, status, used = os.wait4(process.pid, 0)
+        wall_s = time.monotonic() - started
+        if status:
+            sys.exit("the report could not be built")
+        pages = {p.name: p.stat().st_size for p in (root / "reports").rglob("*.html")}
+        largest = max(pages, key=pages.__getitem__)
+        whole = sum(p.stat().st_size for p in (root / "reports").rglob("*") if p.is_file())
+    print(f"wall time      {wall_s:8.1f} s   (bound 120)")
+    print(f"processor time {used.ru_utime + used.ru_stime:8.1f} s")
+    print(f"peak memory    {used.ru_maxrss / 1024:8.0f} MiB (bound 1024)")
+    print(f"largest page   {pages[largest] / 1e6:8.2f} MB  (bound 5; {largest})")
+    print(f"whole report   {whole / 1e6:8.2f} MB in {len(pages)} pages")
+
+
+if __name__ == "__main__":
+    main()

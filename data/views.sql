@@ -1,0 +1,70 @@
+-- The views of data/pose2id.duckdb, one statement each. Paths are relative to the repository's root.
+-- {split} in a path stands for every split of params.yaml. A view none of whose files exist is left out.
+
+-- Every usable image: its labels, size and content hash.
+CREATE VIEW "index" AS
+SELECT * FROM read_parquet('data/index/{split}.parquet');
+
+-- Files that could not be used, with the reason.
+CREATE VIEW rejects AS
+SELECT * FROM read_parquet('data/index/{split}.rejects.parquet');
+
+-- Key points of the poses in which images are re-drawn.
+CREATE VIEW poses AS
+SELECT * FROM read_parquet('data/poses.parquet');
+
+-- Generated pictures (encoded) and what made them; split is the first part of image_id.
+CREATE VIEW generated AS
+SELECT split_part(image_id, '/', 1) AS split, *
+FROM read_parquet('data/generated/{split}/part-*.parquet');
+
+-- Raw features: pose_id -1 is the original.
+CREATE VIEW features AS
+SELECT split_part(image_id, '/', 1) AS split, *
+FROM read_parquet('data/features/{split}/part-*.parquet');
+
+-- Scores and verdict of the quality gates, one row per original and per generated picture.
+CREATE VIEW quality AS
+SELECT split_part(image_id, '/', 1) AS split, *
+FROM read_parquet('data/quality/{split}.parquet');
+
+-- What the quality gates expected and found.
+CREATE VIEW expectations AS
+SELECT * FROM read_parquet('data/quality/{split}.expectations.parquet');
+
+-- Centralized features, L2-normalised, one row per variant and image.
+CREATE VIEW centralized AS
+SELECT split_part(image_id, '/', 1) AS split, *
+FROM read_parquet('data/centralized/{split}/*.parquet', union_by_name = true);
+
+-- Scores of every variant.
+CREATE VIEW summary AS
+SELECT * FROM read_parquet('data/results/summary.parquet');
+
+-- Cumulative match characteristic of every variant.
+CREATE VIEW cmc AS
+SELECT * FROM read_csv('data/results/cmc.csv', types = {'cmc': 'DOUBLE'});
+
+-- Scores of every query.
+CREATE VIEW queries AS
+SELECT * FROM read_parquet('data/results/queries.parquet');
+
+-- Scores of every person.
+CREATE VIEW identities AS
+SELECT * FROM read_parquet('data/results/identities.parquet');
+
+-- The nearest gallery images of every query.
+CREATE VIEW rankings AS
+SELECT * FROM read_parquet('data/results/rankings.parquet');
+
+-- What each step of the method adds, by `python -m flows.ablate`.
+CREATE VIEW ablation AS
+SELECT * FROM read_parquet('data/ablation.parquet');
+
+-- The trials of `python -m flows.tune`.
+CREATE VIEW tuning AS
+SELECT * FROM read_parquet('data/tuning/study.parquet');
+
+-- What ran, when, and how it ended.
+CREATE VIEW runs AS
+SELECT * FROM read_parquet('data/runs.parquet');

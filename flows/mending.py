@@ -1,0 +1,106 @@
+"""What a kill leaves behind that other programs do not tidy up: DVC's files, Prefect's server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+log = logging.getLogger("flows")
+
+
+def mend_dvc_state(root: Path) -> None:
+    """Puts aside what DVC could not read, and forgets locks of processes that are gone.
+
+    A damaged dvc.lock is moved to `.cache/`: DVC's run cache then finds every stage again, and
+    nothing is recomputed. Call it only while holding the project's lock of scope `run`.
+
+    Args:
+        root: The project's root folder.
+    """
+    _mend_lockfile(root / "dvc.lock", root / ".cache" / "dvc.lock.damaged")
+    _mend_rwlock(root / ".dvc" / "tmp" / "rwlock")
+
+
+def remember_server(root: Path) -> None:
+    """Notes the Prefect server that this process has started, for `end_orphan_server`."""
+    servers = [
+        [child.pid, child.create_time()]
+        for child in psutil.Process().children()
+        if "prefect.server" in " ".join(child.cmdline())
+    ]
+    if servers:
+        _servers(root).write_text(json.dumps([psutil.Process().pid, *servers]), encoding="utf-8")
+
+
+def end_orphan_server(root: Path) -> None:
+    """Ends the Prefect server of an earlier run in this folder that was killed."""
+    path = _servers(root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent, *servers = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for pid, created in servers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(pid)
+            if server.create_time() == created and server.ppid() != parent:
+                server.terminate()
+    path.unlink(missing_ok=True)
+
+
+def _servers(root: Path) -> Path:
+    return root / ".cache" / "prefect-server.json"
+
+
+def _mend_lockfile(path: Path, aside: Path) -> None:
+    if not path.is_file() or _is_lockfile(path):
+        return
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(aside)
+    log.warning("dvc.lock was half-written and is now %s; DVC will write it anew", aside)
+
+
+def _is_lockfile(path: Path) -> bool:
+    """Whether every stage in it has the entries that DVC asks for."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (Invalid, yaml.YAMLError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _mend_rwlock(path: Path) -> None:
+    if not path.is_file():
+        return
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        held = {}
+        log.warning("DVC's list of locks was half-written; it is empty now")
+    written = path.stat().st_mtime
+    writers = {
+        name: info for name, info in held.get("write", {}).items() if _is_alive(info, written)
+    }
+    readers = {
+        name: [info for info in infos if _is_alive(info, written)]
+        for name, infos in held.get("read", {}).items()
+    }
+    alive = {"write": writers, "read": {name: infos for name, infos in readers.items() if infos}}
+    path.write_text(json.dumps(alive), encoding="utf-8")
+
+
+def _is_alive(info: dict[str, Any], written: float) -> bool:
+    """Whether the process that took a lock still runs, and not a later one of the same number."""
+    try:
+        return bool(psutil.Process(info["pid"]).create_time() <= written)
+    except psutil.NoSuchProcess:
+        return False

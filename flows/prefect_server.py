@@ -1,0 +1,36 @@
+"""The Prefect server that runs report to."""
+
+from __future__ import annotations
+
+from prefect.client.orchestration import get_client
+
+from pose2id.errors import Pose2IdError
+
+
+class NoServerError(Pose2IdError):
+    """There is no Prefect server to report to."""
+
+
+def connect() -> str:
+    """Makes sure that a Prefect server answers; without PREFECT_API_URL one is started.
+
+    Returns:
+        Its address, for processes that shall report to the same one.
+
+    Raises:
+        NoServerError: None answers.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            error = client.api_healthcheck()
+            address = str(client.api_url)
+    except RuntimeError as not_started:
+        error = not_started
+    if error is not None:
+        raise NoServerError(
+            f"no Prefect server answers: {error}. Start one with `make serve` and set "
+            "PREFECT_API_URL, or give the built-in one more time "
+            "(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS), or do without: `dvc repro` needs "
+            "no server and leaves the same tables"
+        ) from error
+    return address

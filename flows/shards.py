@@ -1,0 +1,123 @@
+"""Mapping a stage's shards: a plain pool here, Prefect task runs inside a flow."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from flows.disk import explained_disk_errors
+from flows.ending import start_worker
+from pose2id.errors import Pose2IdError
+from tasks.params import RuntimeParams
+from tasks.stage import Job, ShardReport, load_stage
+
+log = logging.getLogger("flows")
+
+PARENT_TASK_RUN = "POSE2ID_PARENT_TASK_RUN_ID"  # set by the pipeline flow for its stages
+
+OnDone = Callable[[Job, ShardReport], None]
+
+
+def run_job(job: Job) -> ShardReport:
+    """Runs one shard in this process.
+
+    Raises:
+        Pose2IdError: Data, parameters or the disk are at fault.
+    """
+    with explained_disk_errors(job.label):
+        return load_stage(job.stage).run_shard(job)
+
+
+def failure_file(root: Path) -> Path | None:
+    """Where a stage leaves its error for the flow that started it; `None` without a flow."""
+    parent = os.environ.get(PARENT_TASK_RUN)
+    return root / ".cache" / f"failure-{parent}.txt" if parent else None
+
+
+def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> list[ShardReport]:
+    """Runs all shards of a stage.
+
+    Inside a pipeline flow, and for the runners that only Prefect offers (ray, dask), every shard
+    is a Prefect task run; otherwise no Prefect is involved at all.
+
+    Args:
+        jobs: The shards.
+        runtime: Runner, number of workers and retries.
+        on_done: Called once per finished shard.
+
+    Returns:
+        The reports, in the order of `jobs`.
+
+    Raises:
+        Pose2IdError: A shard failed for a reason that a retry cannot mend.
+        Exception: A shard failed more than `runtime.retries` times.
+    """
+    if PARENT_TASK_RUN in os.environ or runtime.runner in ("ray", "dask"):
+        from flows.prefect_shards import map_with_prefect
+
+        return map_with_prefect(jobs, runtime, on_done)
+    if runtime.workers == 1:
+        done = {}
+        for job in jobs:
+            done[job] = run_with_retries(job, runtime.retries)
+            on_done(job, done[job])
+    elif runtime.runner == "processes":
+        done = _map_processes(jobs, runtime, on_done)
+    else:
+        with ThreadPoolExecutor(runtime.workers) as pool:
+            futures = {pool.submit(run_with_retries, job, runtime.retries): job for job in jobs}
+            done = {}
+            for future in as_completed(futures):
+                job = futures[future]
+                done[job] = future.result()
+                on_done(job, done[job])
+    return [done[job] for job in jobs]
+
+
+def run_with_retries(job: Job, retries: int) -> ShardReport:
+    """Runs one shard, again if it fails for a reason that may pass.
+
+    Raises:
+        Pose2IdError: At once: data or parameters are at fault, trying again gives the same.
+        Exception: The last failure, after `retries` more tries.
+    """
+    for left in range(retries, 0, -1):
+        try:
+            return run_job(job)
+        except Pose2IdError:
+            raise
+        except Exception:
+            log.warning("%s failed, %d tries left", job.label, left, exc_info=True)
+    return run_job(job)
+
+
+def _map_processes(
+    jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone
+) -> dict[Job, ShardReport]:
+    """Worker processes; when one is killed, a fresh pool takes the shards that are left."""
+    done: dict[Job, ShardReport] = {}
+    for left in range(runtime.retries, -1, -1):
+        waiting = [job for job in jobs if job not in done]
+        context = multiprocessing.get_context("spawn")
+        try:
+            with ProcessPoolExecutor(
+                runtime.workers, mp_context=context, initializer=start_worker
+            ) as pool:
+                futures = {
+                    pool.submit(run_with_retries, job, runtime.retries): job for job in waiting
+                }
+                for future in as_completed(futures):
+                    done[futures[future]] = future.result()
+                    on_done(futures[future], done[futures[future]])
+        except BrokenProcessPool:
+            if not left:
+                raise
+            log.warning("a worker process was killed, %d tries left", left)
+        else:
+            break
+    return done

@@ -1,0 +1,95 @@
+"""The command that dvc.yaml calls: `python -m flows.stage STAGE [SPLIT]`.
+
+It is the only place that reads params.yaml.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+log = logging.getLogger("flows")
+
+
+@app.command()
+def main(
+    stage: Annotated[str, typer.Argument(help="Name of the stage, for example generate.")],
+    split: Annotated[str, typer.Argument(help="Split, for the stages that run per split.")] = "",
+    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+) -> None:
+    """Runs one stage on the project in the current folder."""
+    from flows.console import friendly_errors, setup_logging
+    from flows.ending import end_on_signals, end_with_parent
+    from flows.shards import failure_file
+    from pose2id.errors import Pose2IdError
+
+    setup_logging()
+    end_on_signals(f"{stage} {split}".strip())
+    if "DVC_STAGE" in os.environ:  # DVC frees its own lock when it is killed: go with it
+        end_with_parent()
+    with friendly_errors():
+        try:
+            run_stage(stage, split, params, Path())
+        except Pose2IdError as error:
+            with contextlib.suppress(OSError):  # a full disk: the terminal still has the message
+                if told := failure_file(Path()):
+                    told.write_text(str(error), encoding="utf-8")
+            raise
+
+
+def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
+    """Runs all shards of one stage, holding the project's lock.
+
+    Args:
+        stage: Name of the stage.
+        split: Split, or `""` for a stage over all splits.
+        params_file: The YAML file with the parameters.
+        root: The project's root folder.
+
+    Raises:
+        Pose2IdError: Parameters, data, weights, quality or the disk are not as they must be.
+    """
+    from flows.console import progress
+    from flows.disk import explained_disk_errors
+    from flows.lock import pipeline_lock
+    from flows.shards import map_shards
+    from tasks.cache import sweep
+    from tasks.params import load_params
+    from tasks.schema import Layout
+    from tasks.stage import Job, ShardReport, check_split, load_stage
+
+    parameters = load_params(params_file)
+    module = load_stage(stage)
+    check_split(stage, split, parameters)
+    name = f"{stage} {split}".strip()
+    started = time.monotonic()
+    n_rows = 0
+    with explained_disk_errors(name), pipeline_lock(root, name):
+        sweep(Layout(root))
+        jobs = module.plan(parameters, root, split)
+        with progress(name, len(jobs), "shards") as advance:
+
+            def on_done(job: Job, report: ShardReport) -> None:
+                nonlocal n_rows
+                n_rows += report.n_rows
+                advance(1, f"{n_rows / (time.monotonic() - started):.1f} rows/s")
+                notes = "".join(f", {note}" for note in report.notes)
+                log.info(
+                    "%s: %d rows, %d made, %d reused%s",
+                    *(job.label, report.n_rows, report.n_made, report.n_reused, notes),
+                )
+
+            reports = map_shards(jobs, parameters.runtime, on_done)
+        module.merge(parameters, root, split, reports)
+    log.info("%s done in %.1f s", name, time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Dataset layouts: one short module per layout, each turning a folder into typed records."""

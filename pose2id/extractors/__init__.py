@@ -1,0 +1,1 @@
+"""Feature networks behind one protocol: images in, raw (not normalised) features out."""

@@ -1,0 +1,1 @@
+"""Identity-guided pedestrian generation (IPG) and other picture generators."""

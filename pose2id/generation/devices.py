@@ -1,0 +1,44 @@
+"""Names of devices and precisions, as parameters spell them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+
+from pose2id.errors import ParamsError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def resolve_device(device: Device) -> torch.device:
+    """The device that a name stands for.
+
+    Raises:
+        ParamsError: The name is unknown, or this machine has no such device.
+    """
+    if device not in get_args(Device):
+        raise ParamsError(f"device is {device!r}; allowed are {', '.join(get_args(Device))}.")
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return torch.device(next(name for name, present in available.items() if present))
+    if not available[device]:
+        raise ParamsError(f"device is {device!r}, which this machine lacks; use auto or cpu.")
+    return torch.device(device)
+
+
+def resolve_dtype(dtype: Precision) -> torch.dtype:
+    """The torch type that a name stands for.
+
+    Raises:
+        ParamsError: The name is unknown.
+    """
+    if dtype not in get_args(Precision):
+        raise ParamsError(f"dtype is {dtype!r}; allowed are {', '.join(get_args(Precision))}.")
+    resolved: torch.dtype = getattr(torch, dtype)
+    return resolved

@@ -1,0 +1,248 @@
+"""Identity-guided pedestrian generation behind the generator protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from pose2id.errors import ParamsError
+from pose2id.generation.checkpoints import load_model
+from pose2id.generation.devices import Device, Precision, resolve_device, resolve_dtype
+from pose2id.generation.model import IpgModel
+from pose2id.generation.pictures import image_batch, skeleton_batch, to_uint8
+from pose2id.generation.protocol_checks import check_call, padding
+from pose2id.generation.reference import ReferenceBanks
+from pose2id.generation.sampler import Sampling, Solver, sample, start_noise
+
+log = logging.getLogger(__name__)
+
+DECODE_ROWS = 8
+
+
+class IpgGenerator:
+    """Re-draws the person of each reference picture in given poses.
+
+    Args:
+        model: The networks; moved to `device` and `dtype`.
+        fingerprint: Sha256 of the model's weights and configuration.
+        sampling: Solver, steps and guidance.
+        batch_size: References per batch; every batch is padded to exactly this many.
+        device: Where to compute; `auto` takes CUDA, then Apple's MPS, then the CPU.
+        dtype: Precision of the networks; the solver always works in float32.
+        compiled: Whether torch.compile translates the denoiser on the first call. That takes
+            about a minute for the small model, so it pays from some thousand pictures on.
+
+    Attributes:
+        name: Short name for tables and messages.
+        fingerprint: Hex sha256 of weights, configuration, sampling, precision and translation.
+        height_px: Height of the generated pictures.
+        width_px: Width of the generated pictures.
+        batch_size: References per batch.
+    """
+
+    name = "ipg"
+
+    def __init__(
+        self,
+        model: IpgModel,
+        fingerprint: str,
+        sampling: Sampling,
+        *,
+        batch_size: int = 4,
+        device: Device = "auto",
+        dtype: Precision = "float32",
+        compiled: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise ParamsError(f"batch_size is {batch_size}; allowed is 1 or more.")
+        self._device = resolve_device(device)
+        self._dtype = resolve_dtype(dtype)
+        self._model = model.to(device=self._device, dtype=self._dtype).eval().requires_grad_(False)
+        self._sampling = sampling
+        self.height_px = model.config.output_height_px
+        self.width_px = model.config.output_width_px
+        self.batch_size = batch_size
+        if compiled:
+            self._compile()
+        content = {
+            "model": fingerprint,
+            "sampling": asdict(sampling),
+            "dtype": dtype,
+            "compiled": compiled,
+        }
+        self.fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        self._max_rows: int | None = None
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        solver: Solver = "ddim",
+        steps: int = 20,
+        guidance_scale: float = 3.5,
+        batch_size: int = 4,
+        device: Device = "auto",
+        dtype: Precision = "float32",
+        compiled: bool = False,
+    ) -> IpgGenerator:
+        """Loads a generator from a folder written by `checkpoints.save_model`.
+
+        Raises:
+            WeightsError: A file is missing, damaged or does not fit the configuration.
+            ParamsError: A parameter is outside its allowed values.
+        """
+        sampling = Sampling(solver, steps, guidance_scale)
+        model, fingerprint = load_model(
+            folder, device=resolve_device(device), dtype=resolve_dtype(dtype)
+        )
+        return cls(
+            model,
+            fingerprint,
+            sampling,
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
+            compiled=compiled,
+        )
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        references: Sequence[Image.Image],
+        keypoints: NDArray[np.float32],
+        noise_seeds: NDArray[np.uint64],
+    ) -> NDArray[np.uint8]:
+        """Draws pictures.
+
+        Args:
+            references: B pictures, any size and mode, B <= `batch_size`.
+            keypoints: `(P, 18, 3) float32` OpenPose-18, x and y in [0, 1], confidence.
+            noise_seeds: `(B, P) uint64`, the seed of each picture's start noise.
+
+        Returns:
+            `(B, P, height_px, width_px, 3) uint8` RGB.
+
+        Raises:
+            DataError: The shapes of the arguments do not fit together.
+        """
+        # 1. Pad to a fixed batch: a picture must not depend on how many others there are.
+        check_call(references, keypoints, noise_seeds, self.batch_size)
+        filled = padding(len(references), self.batch_size)
+        config, n_poses = self._model.config, len(keypoints)
+        padded = [references[i] for i in filled]
+
+        # 2. Identity: feature of each reference -> tokens.
+        identity_images = image_batch(padded, config.identity.height_px, config.identity.width_px)
+        tokens = self._tokens(identity_images)  # (R, T, C)
+        plain_tokens = None
+        if self._sampling.guided:
+            plain_tokens = self._tokens(torch.zeros_like(identity_images[:1]))  # (1, T, C)
+
+        # 3. Appearance: one pass of the reference UNet for each reference.
+        latents = self._model.encode(
+            self._put(image_batch(padded, config.height_px, config.width_px))
+        )
+        banks = self._model.reference_banks(latents, tokens)
+
+        # 4. Poses and start noise, one row per picture.
+        pose_embedding = self._model.pose_embedding(
+            self._put(skeleton_batch(keypoints, config))
+        )  # (P, C0, h, w)
+        noise = start_noise(noise_seeds[filled].reshape(-1), config.latent_shape)
+        reference_of_row = torch.arange(self.batch_size).repeat_interleave(n_poses)
+        pose_of_row = torch.arange(n_poses).repeat(self.batch_size)
+
+        # 5. Denoise and decode.
+        pictures = self._draw(
+            noise, tokens, plain_tokens, banks, reference_of_row, pose_embedding[pose_of_row]
+        )  # (R * P, 3, height, width)
+        out = to_uint8(pictures, self.height_px, self.width_px)
+        return out.reshape(self.batch_size, n_poses, self.height_px, self.width_px, 3)[
+            : len(references)
+        ]
+
+    def _compile(self) -> None:
+        compilers = (os.environ.get("CXX", ""), "g++", "clang++")
+        if self._device.type == "cpu" and not any(map(shutil.which, compilers)):
+            raise ParamsError(
+                "compiled is true, but there is no C++ compiler (CXX, g++ or clang++) to translate "
+                "with. Install one, or leave compiled false."
+            )
+        # Batches are padded, so each half of guidance has one shape and is translated once.
+        self._model.denoising_unet.compile(dynamic=False)
+
+    def _put(self, x: Tensor) -> Tensor:
+        return x.to(device=self._device, dtype=self._dtype)
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        return self._model.identity_tokens(self._model.identity_features(self._put(images)))
+
+    def _draw(
+        self,
+        noise: Tensor,
+        tokens: Tensor,
+        plain_tokens: Tensor | None,
+        banks: ReferenceBanks,
+        reference_index: Tensor,
+        pose_embedding: Tensor,
+    ) -> Tensor:
+        """Denoises and decodes all rows, in smaller groups where a GPU's memory is too small."""
+        n_rows = len(noise)
+        rows_at_once = min(n_rows, self._max_rows or n_rows)
+        while True:
+            try:
+                return torch.cat(
+                    [
+                        self._draw_rows(
+                            noise[start : start + rows_at_once],
+                            tokens,
+                            plain_tokens,
+                            banks,
+                            reference_index[start : start + rows_at_once],
+                            pose_embedding[start : start + rows_at_once],
+                        )
+                        for start in range(0, n_rows, rows_at_once)
+                    ]
+                )
+            except torch.cuda.OutOfMemoryError:
+                if rows_at_once == 1:
+                    raise
+                rows_at_once = self._max_rows = (rows_at_once + 1) // 2
+                torch.cuda.empty_cache()
+                log.warning("GPU memory is too small: drawing %d pictures at once", rows_at_once)
+
+    def _draw_rows(
+        self,
+        noise: Tensor,
+        tokens: Tensor,
+        plain_tokens: Tensor | None,
+        banks: ReferenceBanks,
+        reference_index: Tensor,
+        pose_embedding: Tensor,
+    ) -> Tensor:
+        latents = sample(
+            self._model,
+            noise.to(self._device),
+            tokens,
+            plain_tokens,
+            banks,
+            reference_index.to(self._device),
+            pose_embedding,
+            self._sampling,
+        )
+        # Few pictures at once: their feature maps stay in the processor's cache.
+        groups = torch.split(latents.to(self._dtype), DECODE_ROWS)
+        return torch.cat([self._model.decode(group).float().cpu() for group in groups])

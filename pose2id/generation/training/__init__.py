@@ -1,0 +1,1 @@
+"""Training of the generator's parts: VAE, identity network, and IPG itself."""

@@ -1,0 +1,1 @@
+"""Key points: formats, skeleton drawing, the standard poses, estimators."""

@@ -1,0 +1,1 @@
+"""Ways out: generated pictures and features in the formats of other tools."""

@@ -1,0 +1,1 @@
+"""The parts of the report: questions to the tables, plots, pictures, pages and the dataset card."""

@@ -1,0 +1,143 @@
+"""Section 5, quality: verdicts, their reasons, the worst pictures and the files never used."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from tasks.marking import Mark
+from tasks.reporting.assets import Asset, Assets
+from tasks.reporting.tables import Row, Tables
+from tasks.schema import ORIGINAL_POSE_ID
+
+MAX_EXAMPLES = 16
+MAX_REJECTS = 50
+MAX_EXPECTATIONS = 60
+REASONS_IN_WORDS = {
+    "blank": "the picture is almost one colour",
+    "contradicting_labels": "the same file has two different labels",
+    "duplicate_image": "the same file is there twice",
+    "identity_lost": "the feature is too far from the original's",
+    "invalid_camera": "the camera id is negative",
+    "invalid_label": "the person id is negative",
+    "nan_feature": "the feature has a value that is no number",
+    "poses_identical": "the same as another pose of the person",
+    "query_in_gallery": "the same file is a query and a gallery picture",
+    "undecodable": "the bytes are not a picture",
+    "wrong_format": "not the encoding that params.yaml asks for",
+    "wrong_size": "not the size that was declared or asked for",
+    "zero_norm": "the feature is all zeros",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One quarantined picture and how to make it again; pose -1 is the original itself."""
+
+    image_id: str
+    pose_id: int
+    reasons: tuple[str, ...]
+    similarity: float | None
+    asset: Asset | None
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What the quality section shows; `missing` says why there is nothing."""
+
+    missing: str
+    counts: list[Row]
+    reasons: list[Row]
+    examples: list[Example]
+    n_quarantined: int
+    expectations: list[Row]
+    n_expectations: int
+    n_failed: int
+    rejects: list[Row]
+    n_rejects: int
+
+
+def quality_section(tables: Tables, assets: Assets) -> Quality:
+    """Counts verdicts and reasons and shows the worst."""
+    if "quality" not in tables.views:
+        return Quality("the quality gates have not run", [], [], [], 0, [], 0, 0, [], 0)
+    counts = tables.rows(
+        f"""
+        SELECT split, pose_id = {ORIGINAL_POSE_ID} AS original, count(*) AS n,
+               count(*) FILTER (NOT accepted) AS n_quarantined
+        FROM quality GROUP BY ALL ORDER BY split, original DESC
+        """
+    )
+    reasons = tables.rows(
+        """
+        SELECT reason, split, count(*) AS n
+        FROM (SELECT split, unnest(reasons) AS reason FROM quality WHERE NOT accepted)
+        GROUP BY ALL ORDER BY n DESC, reason, split
+        """
+    )
+    expectations = tables.rows(
+        """
+        SELECT suite, split, expectation, "column", code, severity, success, n_checked, n_unexpected
+        FROM expectations
+        ORDER BY success, n_unexpected DESC, split, suite, expectation, "column" LIMIT ?
+        """,
+        MAX_EXPECTATIONS,
+    )
+    totals = tables.rows(
+        "SELECT count(*) AS n, count(*) FILTER (NOT success) AS n_failed FROM expectations"
+    )[0]
+    rejects = tables.rows("SELECT * FROM rejects ORDER BY split, path LIMIT ?", MAX_REJECTS)
+    return Quality(
+        missing="",
+        counts=counts,
+        reasons=reasons,
+        examples=_examples(tables, assets),
+        n_quarantined=sum(row["n_quarantined"] for row in counts),
+        expectations=expectations,
+        n_expectations=totals["n"],
+        n_failed=totals["n_failed"],
+        rejects=rejects,
+        n_rejects=tables.count("rejects"),
+    )
+
+
+def _examples(tables: Tables, assets: Assets) -> list[Example]:
+    """Quarantined rows, lowest identity score first."""
+    rows = tables.rows(
+        """
+        WITH worst AS (
+            SELECT image_id, pose_id, reasons, identity_similarity FROM quality WHERE NOT accepted
+            ORDER BY identity_similarity NULLS LAST, image_id, pose_id LIMIT ?
+        ),
+        drawn AS (
+            SELECT image_id, pose_id, image, key FROM generated
+            WHERE image_id IN (SELECT image_id FROM worst)
+        )
+        SELECT w.*, g.image, g.key, i.path
+        FROM worst w JOIN "index" i USING (image_id) LEFT JOIN drawn g USING (image_id, pose_id)
+        ORDER BY identity_similarity NULLS LAST, image_id, pose_id
+        """,
+        MAX_EXAMPLES,
+    )
+    fingerprint = ", ".join(tables.producers("generated"))
+    return [
+        Example(
+            image_id=row["image_id"],
+            pose_id=row["pose_id"],
+            reasons=tuple(row["reasons"]),
+            similarity=row["identity_similarity"],
+            asset=_thumbnail(tables, assets, row, fingerprint),
+            command=f"python -m flows.cache remake {shlex.quote(row['image_id'])}",
+        )
+        for row in rows
+    ]
+
+
+def _thumbnail(tables: Tables, assets: Assets, row: Row, fingerprint: str) -> Asset | None:
+    if row["pose_id"] == ORIGINAL_POSE_ID:
+        return assets.thumbnail(tables.original(row["path"]))
+    if row["image"] is None:
+        return None
+    mark = Mark(row["image_id"], row["pose_id"], fingerprint, row["key"])
+    return assets.thumbnail(row["image"], mark)

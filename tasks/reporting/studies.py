@@ -1,0 +1,42 @@
+"""`reports/studies.html`: what each step of the method adds here, and how parameters were chosen.
+
+It stands outside of every stage's outs: `flows.ablate` and `flows.tune` are run when wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.reporting.pages import render
+from tasks.schema import Layout
+from tasks.store import atomic_path, read_table
+from tasks.study_plots import plot_ablation, plot_tuning
+
+WIDTH_PX, HEIGHT_PX = 1152, 307  # of the plots, three panels side by side
+
+
+def write_studies_page(layout: Layout) -> None:
+    """Writes the page from the tables of ablation and tuning, those that there are.
+
+    Args:
+        layout: The project.
+    """
+    plots = layout.reports / "studies"
+    ablation: list[dict[str, Any]] = []
+    if layout.ablation.is_file():
+        table = read_table(layout.ablation)
+        plot_ablation(table, plots / "ablation.svg")
+        ablation = table.to_pylist()
+    best = None
+    study = layout.tuning / "study.parquet"
+    if study.is_file():
+        table = read_table(study)
+        plot_tuning(table, plots / "tuning.svg")
+        trials = table.to_pylist()
+        best = max(trials, key=lambda row: (row["mAP"], -row["trial"]))
+        best = {**best, "n_trials": len(trials), "now": trials[0]}
+    html = render(
+        "studies.html.j2", ablation=ablation, best=best, width_px=WIDTH_PX, height_px=HEIGHT_PX
+    )
+    with atomic_path(layout.reports / "studies.html") as path:
+        path.write_text(html, encoding="utf-8")

@@ -1,0 +1,319 @@
+"""The one source of table names, columns and types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+N_KEYPOINTS = 18
+ORIGINAL_POSE_ID = -1
+
+INDEX = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("pid", pa.int32()),
+        pa.field("camid", pa.int16()),
+        pa.field("modality", pa.string(), nullable=False),
+        pa.field("clothes_id", pa.int32()),
+        pa.field("distractor", pa.bool_(), nullable=False),
+        pa.field("width_px", pa.int32(), nullable=False),
+        pa.field("height_px", pa.int32(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("n_bytes", pa.int64(), nullable=False),
+    ]
+)
+
+REJECTS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+
+POSES = pa.schema(
+    [
+        pa.field("pose_id", pa.int16(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("keypoints", pa.list_(pa.float32(), N_KEYPOINTS * 3), nullable=False),
+    ]
+)
+
+GENERATED = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("pose_id", pa.int16(), nullable=False),
+        pa.field("image", pa.binary(), nullable=False),
+        pa.field("format", pa.string(), nullable=False),
+        pa.field("width_px", pa.int32(), nullable=False),
+        pa.field("height_px", pa.int32(), nullable=False),
+        pa.field("seed", pa.uint64(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+    ]
+)
+
+
+def features(dim: int) -> pa.Schema:
+    """Features of originals (`pose_id` -1) and generated pictures, raw, `dim` wide."""
+    return pa.schema(
+        [
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("pose_id", pa.int16(), nullable=False),
+            pa.field("feature", pa.list_(pa.float32(), dim), nullable=False),
+            pa.field("key", pa.string(), nullable=False),
+        ]
+    )
+
+
+QUALITY = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("pose_id", pa.int16(), nullable=False),
+        pa.field("pixel_std", pa.float32()),
+        pa.field("pose_difference", pa.float32()),
+        pa.field("identity_similarity", pa.float32()),
+        pa.field("feature_norm", pa.float32()),
+        pa.field("accepted", pa.bool_(), nullable=False),
+        pa.field("reasons", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+# By-product: the rejected rows, each with the command that has it made again.
+QUARANTINE = QUALITY.append(pa.field("remake", pa.string(), nullable=False))
+
+# By-product of a shard of `validate`; `key` stands for the content that the pixel scores are of.
+SCORES = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("pose_id", pa.int16(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("decoded_size", pa.string()),
+        pa.field("pixel_std", pa.float32()),
+        pa.field("pose_difference", pa.float32()),
+        pa.field("identity_similarity", pa.float32()),
+        pa.field("feature_norm", pa.float32()),
+        pa.field("n_not_finite", pa.int32()),
+    ]
+)
+
+# By-product: what the features of the last good run were like.
+REFERENCE = pa.schema(
+    [
+        pa.field("dimension", pa.int32(), nullable=False),
+        pa.field("n_rows", pa.int64(), nullable=False),
+        pa.field("mean", pa.float64(), nullable=False),
+        pa.field("squares", pa.float64(), nullable=False),
+    ]
+)
+
+EXPECTATIONS = pa.schema(
+    [
+        pa.field("suite", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("expectation", pa.string(), nullable=False),
+        pa.field("column", pa.string()),
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("severity", pa.string(), nullable=False),
+        pa.field("success", pa.bool_(), nullable=False),
+        pa.field("n_checked", pa.int64(), nullable=False),
+        pa.field("n_unexpected", pa.int64(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+
+
+def centralized(dim: int) -> pa.Schema:
+    """Features of one variant, L2-normalised, `dim` wide (wider for fusion by concatenation)."""
+    return pa.schema(
+        [
+            pa.field("variant", pa.string(), nullable=False),
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("feature", pa.list_(pa.float32(), dim), nullable=False),
+        ]
+    )
+
+
+def neighbors(k: int) -> pa.Schema:
+    """The neighbour table of a split's features, kept between runs: ids are row numbers."""
+    return pa.schema(
+        [
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("feature_sha256", pa.binary(32), nullable=False),
+            pa.field("neighbor_rows", pa.list_(pa.int64(), k), nullable=False),
+            pa.field("sq_distances", pa.list_(pa.float32(), k), nullable=False),
+        ]
+    )
+
+
+SUMMARY = pa.schema(
+    [
+        pa.field("variant", pa.string(), nullable=False),
+        pa.field("reranked", pa.bool_(), nullable=False),
+        pa.field("mAP", pa.float64()),
+        pa.field("mINP", pa.float64()),
+        pa.field("rank_1", pa.float64()),
+        pa.field("rank_5", pa.float64()),
+        pa.field("rank_10", pa.float64()),
+        pa.field("rank_20", pa.float64()),
+        pa.field("id2", pa.float64()),
+        pa.field("tpr_at_fpr_1e4", pa.float64()),
+        pa.field("tpr_at_fpr_1e3", pa.float64()),
+        pa.field("tpr_at_fpr_1e2", pa.float64()),
+        pa.field("mAP_delta", pa.float64()),
+        pa.field("mAP_delta_low", pa.float64()),
+        pa.field("mAP_delta_high", pa.float64()),
+        pa.field("n_queries", pa.int64(), nullable=False),
+        pa.field("n_valid_queries", pa.int64(), nullable=False),
+        pa.field("n_gallery", pa.int64(), nullable=False),
+        pa.field("n_distractors", pa.int64(), nullable=False),
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("transductive", pa.bool_(), nullable=False),
+        pa.field("note", pa.string()),
+    ]
+)
+
+QUERIES = pa.schema(
+    [
+        pa.field("variant", pa.string(), nullable=False),
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("ap", pa.float64()),
+        pa.field("inp", pa.float64()),
+        pa.field("first_hit_rank", pa.int32()),
+        pa.field("n_positives", pa.int32(), nullable=False),
+    ]
+)
+
+IDENTITIES = pa.schema(
+    [
+        pa.field("variant", pa.string(), nullable=False),
+        pa.field("pid", pa.int32(), nullable=False),
+        pa.field("mAP", pa.float64()),
+        pa.field("id2", pa.float64()),
+        pa.field("n_queries", pa.int32(), nullable=False),
+        pa.field("n_gallery", pa.int32(), nullable=False),
+    ]
+)
+
+RANKINGS = pa.schema(
+    [
+        pa.field("variant", pa.string(), nullable=False),
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),
+        pa.field("gallery_id", pa.string(), nullable=False),
+        pa.field("distance", pa.float32(), nullable=False),
+        pa.field("is_match", pa.bool_(), nullable=False),
+        pa.field("is_junk", pa.bool_(), nullable=False),
+    ]
+)
+
+ABLATION = pa.schema(
+    [
+        pa.field("study", pa.string(), nullable=False),
+        pa.field("setting", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("mAP", pa.float64(), nullable=False),
+        pa.field("mINP", pa.float64(), nullable=False),
+        pa.field("rank_1", pa.float64(), nullable=False),
+        pa.field("id2", pa.float64(), nullable=False),
+    ]
+)
+
+TUNING = pa.schema(
+    [
+        pa.field("trial", pa.int32(), nullable=False),
+        pa.field("eta", pa.float64(), nullable=False),
+        pa.field("k1", pa.int32(), nullable=False),
+        pa.field("k2", pa.int32(), nullable=False),
+        pa.field("rerank_k1", pa.int32()),
+        pa.field("rerank_k2", pa.int32()),
+        pa.field("rerank_lambda", pa.float64()),
+        pa.field("mAP", pa.float64(), nullable=False),
+        pa.field("fold_mAP", pa.list_(pa.float64()), nullable=False),
+    ]
+)
+
+RUNS = pa.schema(
+    [
+        pa.field("started_utc", pa.timestamp("s", tz="UTC"), nullable=False),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("trigger", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("git_commit", pa.string()),
+        pa.field("params_sha256", pa.string(), nullable=False),
+        pa.field("dvc_lock_sha256", pa.string()),
+        pa.field("n_images", pa.int64(), nullable=False),
+        pa.field("n_rejected", pa.int64(), nullable=False),
+        pa.field("n_generated", pa.int64(), nullable=False),
+        pa.field("n_quarantined", pa.int64(), nullable=False),
+        pa.field("metrics_json", pa.string(), nullable=False),
+        pa.field("stage_seconds_json", pa.string(), nullable=False),
+        pa.field("machine", pa.string(), nullable=False),
+    ]
+)
+
+
+class Layout:
+    """Where every table lives below a project's root."""
+
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = root
+        self.data = root / "data"
+        self.poses = self.data / "poses.parquet"
+        self.results = self.data / "results"
+        self.database = self.data / "pose2id.duckdb"
+        self.runs = self.data / "runs.parquet"
+        self.ablation = self.data / "ablation.parquet"
+        self.tuning = self.data / "tuning"
+        self.cache = root / ".cache"
+        self.reports = root / "reports"
+
+    def index(self, split: str) -> Path:
+        """The index of a split."""
+        return self.data / "index" / f"{split}.parquet"
+
+    def rejects(self, split: str) -> Path:
+        """The files of a split that the index could not use."""
+        return self.data / "index" / f"{split}.rejects.parquet"
+
+    def generated(self, split: str) -> Path:
+        """The folder of a split's generated pictures."""
+        return self.data / "generated" / split
+
+    def features(self, split: str) -> Path:
+        """The folder of a split's features."""
+        return self.data / "features" / split
+
+    def quality(self, split: str) -> Path:
+        """Scores and verdict of every row of a split."""
+        return self.data / "quality" / f"{split}.parquet"
+
+    def expectations(self, split: str) -> Path:
+        """What the quality gates of a split expected and found."""
+        return self.data / "quality" / f"{split}.expectations.parquet"
+
+    def scores(self, split: str, shard: int) -> Path:
+        """Scores of one shard of a split, kept between runs: no out of any stage."""
+        return self.cache / "scores" / split / f"part-{shard:04d}.parquet"
+
+    def neighbors(self, split: str, variant: str) -> Path:
+        """The neighbour table of a split's features, kept between runs: no out of any stage."""
+        return self.cache / "neighbors" / split / f"{variant}.parquet"
+
+    def quarantine(self, split: str) -> Path:
+        """The rejected rows of a split, written before a quality gate fails the stage."""
+        return self.cache / "quarantine" / f"{split}.parquet"
+
+    def failed_expectations(self, split: str) -> Path:
+        """What the quality gates of a split found when they failed."""
+        return self.cache / "quarantine" / f"{split}.expectations.parquet"
+
+    def data_docs(self, name: str) -> Path:
+        """The folder with the Data Docs of a split, or of the results."""
+        return self.reports / "data_docs" / name
+
+    def centralized(self, split: str) -> Path:
+        """The folder of a split's centralized features, one file per variant."""
+        return self.data / "centralized" / split

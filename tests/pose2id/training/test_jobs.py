@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tasks.train
+from pose2id.errors import ParamsError, WeightsError
+from pose2id.generation.checkpoints import load_model
+from pose2id.generation.config import VaeConfig
+from pose2id.generation.training.identity import batch_hard_triplet, camera_map
+from pose2id.generation.training.ipg import velocity_weight
+from pose2id.generation.training.recipe import read_recipe
+from pose2id.generation.training.vae_start import fresh_vae
+
+LOOP = {"steps": 4, "lr": 1e-3, "checkpoint_every": 2, "sample_every": 4}
+
+
+def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
+    content = {
+        "seed": 1,
+        "runs": str(folder / "runs"),
+        "out": str(folder / "out"),
+        "cache": str(folder / "cache"),
+        "device": "cpu",
+        "data": {
+            "source": "rendered",
+            "seed": 3,
+            "identities": 4,
+            "shots": 2,
+            "standard": 2,
+            "free": 1,
+        },
+        "model": {
+            "height_px": 32,
+            "width_px": 16,
+            "output_height_px": 32,
+            "output_width_px": 16,
+            "identity_tokens": 2,
+            "unet": {
+                "channels": [8, 16],
+                "attention": [True, True],
+                "layers_per_block": 1,
+                "heads": 2,
+                "norm_groups": 4,
+                "cross_attention_dim": 8,
+            },
+            "vae": {
+                "channels": [8, 8, 8],
+                "layers_per_block": 1,
+                "norm_groups": 1,
+                "latent_channels": 4,
+            },
+            "identity": {
+                "height_px": 32,
+                "width_px": 16,
+                "patch_px": 8,
+                "stride_px": 6,
+                "embed_dim": 8,
+                "depth": 2,
+                "heads": 2,
+            },
+            "guider": {"channels": [4, 4, 8], "strides": [2, 2]},
+        },
+        "vae": {"loop": LOOP, "batch": 2},
+        "decoder": {"loop": LOOP, "batch": 2},
+        "identity": {"loop": LOOP, "loss": {"identities": 2, "pictures": 2}},
+        "ipg": {
+            "loop": LOOP,
+            "loss": {"references": 2, "targets": 2, "unconditional": 0.5},
+            "start": start,
+        },
+    }
+    if start != "scratch":
+        del content["vae"], content["decoder"]
+    if not identity:
+        del content["identity"]
+    return read_recipe(content, "test")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks.train, "VALIDATION_IDENTITIES", 2)
+        tasks.train.train_vae(_recipe(folder))
+        tasks.train.train_identity(_recipe(folder))
+        tasks.train.train_ipg(_recipe(folder))
+    return folder
+
+
+def _losses(folder: Path) -> list[str]:
+    with (folder / "loss.csv").open(newline="") as stream:
+        return [row["loss"] for row in csv.DictReader(stream)]
+
+
+def test_training_leaves_a_loadable_model_with_unit_latents_and_a_card(trained):
+    model = load_model(trained / "out").model
+    assert model.config.vae.scaling_factor != 1.0
+    card = (trained / "out" / "README.md").read_text()
+    assert "Seed 1" in card
+    assert "| ipg | 4 |" in card
+
+
+def test_a_stopped_ipg_training_goes_on_with_the_same_losses(trained, tmp_path):
+    whole = _losses(trained / "runs" / "ipg")
+    (trained / "runs" / "ipg").rename(tmp_path / "whole")
+    tasks.train.train_ipg(_recipe(trained), stop_after=3)
+    assert len(_losses(trained / "runs" / "ipg")) == 3
+    tasks.train.train_ipg(_recipe(trained))
+    assert _losses(trained / "runs" / "ipg") == whole
+
+
+def test_training_changes_only_what_is_trained(trained):
+    recipe = _recipe(trained)
+    fresh, tuned = tasks.train._fresh_model(recipe), load_model(trained / "out").model
+    for name, tensor in fresh.state_dict().items():
+        half = tensor.to(torch.float16).float()
+        if name.startswith(("vae.encoder.", "vae.quant_conv.", "identity.")):
+            assert torch.equal(half, tuned.state_dict()[name]), name
+    for part in ("refiner.proj_motion.weight", "guider.conv_out.weight"):
+        assert not torch.equal(fresh.state_dict()[part], tuned.state_dict()[part])
+    banked = [n for n in fresh.state_dict() if n.startswith("reference_unet.down") and "norm1" in n]
+    assert any(not torch.equal(fresh.state_dict()[n], tuned.state_dict()[n]) for n in banked)
+
+
+def test_fine_tuning_starts_from_given_weights(trained, tmp_path):
+    recipe = _recipe(tmp_path, start=str(trained / "out"), identity=False)
+    tasks.train.train_ipg(recipe, stop_after=2)
+    old, new = load_model(trained / "out").model, load_model(tmp_path / "out").model
+    assert new.config == old.config
+    change = new.denoising_unet.conv_in.weight - old.denoising_unet.conv_in.weight
+    assert 0 < change.abs().max() < 0.01
+
+
+def test_fine_tuning_takes_the_identity_network_that_the_recipe_trains(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tasks.train, "VALIDATION_IDENTITIES", 2)
+    recipe = _recipe(tmp_path, start=str(trained / "out"))
+    with pytest.raises(WeightsError, match=r"flows\.train identity"):
+        tasks.train.train_ipg(recipe, stop_after=1)
+    longer = recipe.identity.loop.model_copy(update={"steps": 8})
+    section = recipe.identity.model_copy(update={"loop": longer})
+    tasks.train.train_identity(recipe.model_copy(update={"identity": section}))
+    tasks.train.train_ipg(recipe, stop_after=1)
+    old, new = load_model(trained / "out").model, load_model(tmp_path / "out").model
+    weight = "base.patch_embed.proj.weight"
+    assert not torch.equal(old.identity.state_dict()[weight], new.identity.state_dict()[weight])
+    for name, tensor in old.vae.state_dict().items():
+        assert torch.equal(new.vae.state_dict()[name], tensor), name
+
+
+def test_weights_to_start_from_keep_their_autoencoder_and_sizes(trained, tmp_path):
+    both = _recipe(tmp_path).model_dump(mode="json")
+    both["ipg"]["start"] = str(trained / "out")
+    with pytest.raises(ParamsError, match="their own autoencoder"):
+        read_recipe(both, "test")
+    recipe = _recipe(tmp_path, start=str(trained / "out"), identity=False)
+    other = recipe.model.model_copy(update={"identity_tokens": 3})
+    with pytest.raises(ParamsError, match="has other sizes"):
+        tasks.train.train_ipg(recipe.model_copy(update={"model": other}))
+
+
+def test_the_decoder_can_be_trained_on_after_ipg(trained, monkeypatch):
+    monkeypatch.setattr(tasks.train, "VALIDATION_IDENTITIES", 2)
+    before = load_model(trained / "out").model.state_dict()
+    losses = _losses(trained / "runs" / "ipg")
+    tasks.train.train_decoder(_recipe(trained))
+    tasks.train.train_ipg(_recipe(trained))  # nothing left to train: takes the new decoder
+    assert _losses(trained / "runs" / "ipg") == losses
+    after = load_model(trained / "out").model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(n.startswith(("vae.decoder.", "vae.post_quant_conv.")) for n in changed)
+
+
+def test_ipg_needs_its_frozen_parts(tmp_path):
+    with pytest.raises(WeightsError, match=r"flows\.train vae"):
+        tasks.train.train_ipg(_recipe(tmp_path))
+
+
+def test_a_fresh_autoencoder_already_shows_colours():
+    torch.manual_seed(0)
+    vae = fresh_vae(
+        VaeConfig(channels=(8, 16), layers_per_block=1, norm_groups=1, latent_channels=4)
+    )
+    colours = torch.rand(8, 3, 1, 1) * 2 - 1
+    with torch.no_grad():
+        drawn = vae.decode(vae.encode(colours.expand(8, 3, 16, 16)).latent_dist.mean).sample
+    seen = (drawn.mean(dim=(2, 3)) - drawn.mean(dim=(1, 2, 3))[:, None]).flatten()
+    wanted = (colours[:, :, 0, 0] - colours.mean(dim=(1, 2, 3))[:, None]).flatten()
+    assert torch.corrcoef(torch.stack([seen, wanted]))[0, 1] > 0.8
+
+
+def test_noise_only_steps_count_fully_and_nearly_clean_ones_little():
+    weight = velocity_weight(torch.tensor([0.0, 0.8, 0.99]), 5.0)
+    snr_plus_one = 1 / (1 - np.array([0.0, 0.8, 0.99]))
+    np.testing.assert_allclose(weight, np.minimum(snr_plus_one, 5) / snr_plus_one, rtol=1e-5)
+
+
+def test_the_triplet_loss_takes_the_hardest_pairs():
+    features = torch.tensor([[0.0], [3.0], [4.0], [10.0]])
+    labels = torch.tensor([0, 0, 1, 1])
+    gaps = torch.tensor([3.0 - 4.0, 3.0 - 1.0, 6.0 - 1.0, 6.0 - 7.0])
+    expected = torch.nn.functional.softplus(gaps).mean()
+    assert batch_hard_triplet(features, labels).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_camera_map_drops_the_own_camera():
+    features = np.array([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0], [0.9, 0.5]], np.float32)
+    # The query's look-alike is by its own camera; its other picture comes second of two.
+    m_ap, rank_1 = camera_map(features, np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]))
+    assert rank_1 == 0.0
+    assert m_ap == pytest.approx((0.5 + 0.5 + (1 / 2 + 2 / 3) / 2) / 3)

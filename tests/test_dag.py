@@ -1,0 +1,93 @@
+"""The layers, the independence of stages and the dependencies that dvc.yaml declares."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.stage import STAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = {
+    "pose2id": {"pose2id"},
+    "tasks": {"pose2id", "tasks"},
+    "flows": {"pose2id", "tasks", "flows"},
+}
+FORBIDDEN = {
+    "pose2id": {"prefect", "dvc", "great_expectations", "duckdb", "pyarrow"},
+    "tasks": {"prefect", "dvc"},
+}
+# What every stage stands on: small modules that dvc.yaml names one by one.
+MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of everything that a module imports, at any depth of its code."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def local_files(path: Path) -> set[Path]:
+    """The project's own modules that a module imports directly."""
+    found = set()
+    for name in imported(path):
+        base = ROOT.joinpath(*name.split("."))
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if name.split(".")[0] in LAYERS and candidate.is_file():
+                found.add(candidate)
+    return found
+
+
+def closure(path: Path) -> set[Path]:
+    """The project's own modules that a module needs, directly or not."""
+    todo, seen = [path], {path}
+    while todo:
+        new = local_files(todo.pop()) - seen
+        seen |= new
+        todo += new
+    return seen
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down_the_layers(path: Path) -> None:
+    layer = path.relative_to(ROOT).parts[0]
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert not (tops & set(LAYERS)) - LAYERS[layer]
+    assert not tops & FORBIDDEN.get(layer, set())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_that_run_in_sequence_do_not_write_each_others_tables(stage: str) -> None:
+    others = {ROOT / "tasks" / f"{name}.py" for name in STAGES if name != stage}
+    # poses.py also holds the reader of its own table, which generate uses
+    allowed = {ROOT / "tasks" / "poses.py"}
+    assert not (local_files(ROOT / "tasks" / f"{stage}.py") & others) - allowed
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_knows_the_code_that_a_stage_runs(stage: str) -> None:
+    definition = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    declared = [ROOT / dep for dep in definition["deps"]]
+    needed = closure(ROOT / "tasks" / f"{stage}.py")
+    uncovered = {
+        str(path.relative_to(ROOT))
+        for path in needed
+        if path.name != "__init__.py"
+        and not any(path == dep or dep in path.parents for dep in declared)
+    }
+    assert not uncovered
+
+
+def test_every_stage_of_the_graph_is_a_stage_of_the_code() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert set(stages) == set(STAGES)
+    for name, definition in stages.items():
+        assert ("matrix" in definition) == STAGES[name]
