@@ -227,6 +227,8 @@ def finish(project: Project, way: str, tally: Tally | None = None) -> None:
         if tally is None:
             break
         tally.refusals.append(said(project))
+        if WAYS[way][0].startswith("dvc"):
+            project.run("flows.mending")  # the other commands do it themselves
     raise RuntimeError(f"{way} does not complete:\n{said(project)}")
 
 

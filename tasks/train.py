@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -45,6 +46,8 @@ from pose2id.generation.training.vae_start import fresh_vae
 
 logger = logging.getLogger(__name__)
 
+INHERITED = ("seed", "cache", "workers", "device", "data", "model")
+"""Keys of a recipe that one which continues it need not repeat."""
 FROZEN_PARTS = ("vae", "identity")
 DECODER_PARTS = ("decoder.", "post_quant_conv.")
 VALIDATION_IDENTITIES = 100
@@ -55,19 +58,30 @@ def read_recipe_file(path: Path) -> Recipe:
     """Reads and checks a recipe.
 
     Args:
-        path: A YAML file.
+        path: A YAML file. Its key `continues`, if there, names the recipe beside it whose result it
+            trains on: `seed`, `data`, `model` and the like are taken from there, its own keys win.
 
     Returns:
         The recipe.
 
     Raises:
-        ParamsError: The file is missing, is not YAML, or a value is not allowed.
+        ParamsError: A file is missing, is not YAML, or a value is not allowed.
     """
+    return read_recipe(_recipe_content(path), str(path))
+
+
+def _recipe_content(path: Path) -> Any:  # noqa: ANN401
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ParamsError(f"{path} can't be read as a training recipe: {error}") from error
-    return read_recipe(content, str(path))
+    if not isinstance(content, dict) or "continues" not in content:
+        return content
+    earlier = path.parent / str(content.pop("continues"))
+    if earlier.resolve() == path.resolve():
+        raise ParamsError(f"{path}: `continues` names the recipe itself.")
+    inherited = _recipe_content(earlier)
+    return {key: inherited[key] for key in INHERITED if key in inherited} | content
 
 
 def open_source(recipe: Recipe) -> PictureSource:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from pose2id.generation.training.sources import PairIndex
 from pose2id.generation.training.vae import tile, to_signed
 
 LAST_TIMESTEP = 999
+IDENTIFICATION_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class IpgLoss:
         full_noise: Share of targets at the last time step, where the denoiser sees only noise and
             must tell everything from the reference; the others are spread evenly. Pairs of (from
             this step of training on, share), in ascending order.
+        identity: Weight of the identity loss: the frozen identity network must find the person of
+            the decoded prediction among other people. 0 leaves it out.
+        identity_candidates: Pictures of other people among which it must be found.
     """
 
     references: int = 8
@@ -44,6 +49,8 @@ class IpgLoss:
     noise_offset: float = 0.05
     min_snr_gamma: float = 5.0
     full_noise: tuple[tuple[int, float], ...] = ((0, 0.3),)
+    identity: float = 0.0
+    identity_candidates: int = 512
 
     def full_noise_at(self, step: int) -> float:
         """The share of `full_noise` at a step of training."""
@@ -66,6 +73,26 @@ def velocity_weight(alpha_bar: Tensor, gamma: float) -> Tensor:
     [1.0, 1.0, 0.5]
     """
     return (gamma * (1.0 - alpha_bar)).clamp(max=1.0)
+
+
+def identification_loss(found: Tensor, right: Tensor, others: Tensor) -> Tensor:
+    """Cross-entropy of naming the right one of 1 + M candidates by cosine.
+
+    Args:
+        found: `(B, D)` features of predictions.
+        right: `(B, D)` features of the pictures that they should resemble.
+        others: `(M, D)` features of pictures of other people.
+
+    Returns:
+        Scalar.
+
+    Source: van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018.
+    """
+    found = F.normalize(found, dim=-1)
+    right = (found * F.normalize(right, dim=-1)).sum(dim=-1, keepdim=True)  # (B, 1)
+    wrong = found @ F.normalize(others, dim=-1).T  # (B, M)
+    logits = torch.cat([right, wrong], dim=1) / IDENTIFICATION_TEMPERATURE
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=found.device))
 
 
 def quiet_residuals(unet: nn.Module) -> None:
@@ -113,7 +140,7 @@ class IpgJob:
         self._device = next(model.parameters()).device
         rows = np.arange(len(pool))
         self._latents = pool.derived(f"latents-{frozen[:16]}", rows, self._encode)
-        used = np.flatnonzero(pool.table.is_reference)
+        used = rows if loss.identity else np.flatnonzero(pool.table.is_reference)
         self._feature_row = np.full(len(pool), -1, dtype=np.int64)
         self._feature_row[used] = np.arange(len(used))
         self._features = pool.derived(f"identity-{frozen[:16]}", used, self._identify)
@@ -157,7 +184,7 @@ class IpgJob:
         velocity = alpha_bar.sqrt() * noise - (1.0 - alpha_bar).sqrt() * clean
 
         drop = torch.from_numpy(draw.random(n) < setting.unconditional).to(self._device)
-        features = self._tensor(self._features[self._feature_row[references]])  # (B, D)
+        features = self._identity_of(references)  # (B, D)
         tokens = model.identity_tokens(torch.cat([features, self._no_identity]))  # (B + 1, T, C)
         banks = model.reference_banks(self._tensor(self._latents[references]), tokens[:-1])
         token_row = torch.where(drop, len(references), index)
@@ -165,9 +192,33 @@ class IpgJob:
         embedding = model.pose_embedding(self._condition(poses))  # (P, C, h, w)
         embedding = embedding[torch.from_numpy(pose_row).to(self._device)]
         predicted = model.denoise(noisy, timestep, tokens[token_row], banks, embedding, index, drop)
+        predicted = predicted.float()
         weight = velocity_weight(alpha_bar, setting.min_snr_gamma)
-        error: Tensor = (weight * (predicted.float() - velocity) ** 2).mean()
+        error: Tensor = (weight * (predicted - velocity) ** 2).mean()
+        if setting.identity:
+            latents = alpha_bar.sqrt() * noisy - (1.0 - alpha_bar).sqrt() * predicted
+            error = error + setting.identity * self._identity_loss(latents, targets, drop, draw)
         return error
+
+    def _identity_loss(
+        self, latents: Tensor, targets: NDArray[np.int64], drop: Tensor, draw: np.random.Generator
+    ) -> Tensor:
+        """Identity loss of predicted latents `(N, C, h, w)`; dropped rows know no person."""
+        setting, config, table = self._loss, self._model.config.identity, self._pool.table
+        others = draw.choice(self._pairs.targets, setting.identity_candidates)
+        # A candidate of a batch's own person would be no wrong answer.
+        others = others[~np.isin(table.identity[others], table.identity[targets])]
+        kept = ~drop
+        images = self._model.decode(latents[kept]).clamp(-1.0, 1.0)
+        size = (config.height_px, config.width_px)
+        if images.shape[2:] != size:
+            images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1.0, 1.0)
+        found = self._model.identity_features(images).float()
+        right = self._identity_of(targets[kept.cpu().numpy()])
+        return identification_loss(found, right, self._identity_of(others))
+
+    def _identity_of(self, rows: NDArray[np.int64]) -> Tensor:
+        return self._tensor(self._features[self._feature_row[rows]])
 
     def _some_targets(self, reference: int, draw: np.random.Generator) -> NDArray[np.int64]:
         found = self._pairs.targets_of(reference)
@@ -185,8 +236,7 @@ class IpgJob:
         references = self._pairs.references[:: max(1, len(self._pairs.references) // 6)][:6]
         n_poses = min(8, len(self._pool.table.keypoints))
         with torch.no_grad():
-            features = self._tensor(self._features[self._feature_row[references]])
-            tokens = model.identity_tokens(features)
+            tokens = model.identity_tokens(self._identity_of(references))
             banks = model.reference_banks(self._tensor(self._latents[references]), tokens)
             embedding = model.pose_embedding(self._condition(np.arange(n_poses)))
             latents = sample(
