@@ -113,9 +113,7 @@ def _is_alive(info: dict[str, Any], written: float) -> bool:
     """
     try:
         process = psutil.Process(info["pid"])
-        return bool(
-            process.create_time() <= written and process.status() != psutil.STATUS_ZOMBIE
-        )
+        return bool(process.create_time() <= written and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

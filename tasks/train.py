@@ -17,7 +17,8 @@ from torch import nn
 
 from pose2id.datasets.base import ImageRecord
 from pose2id.errors import DataError, ParamsError, WeightsError
-from pose2id.generation.checkpoints import load_model, save_model
+from pose2id.generation.checkpoints import load_model, load_part, save_model
+from pose2id.generation.config import IdentityConfig
 from pose2id.generation.devices import resolve_device
 from pose2id.generation.identity_net import IdentityNet
 from pose2id.generation.model import IpgModel
@@ -199,7 +200,7 @@ def train_identity(recipe: Recipe, stop_after: int | None = None) -> None:
         stop_after: Stop once this many steps are done.
 
     Raises:
-        ParamsError: The recipe has no section `identity`.
+        ParamsError: The recipe has no section `identity`, or starts from a network of other sizes.
     """
     section = recipe.identity
     if section is None:
@@ -207,7 +208,10 @@ def train_identity(recipe: Recipe, stop_after: int | None = None) -> None:
     pool = open_pool(recipe, section.pictures)
     torch.manual_seed(recipe.seed)
     config, n_people = recipe.model.identity, int(pool.table.identity.max()) + 1
-    network = IdentityHead(IdentityNet(config), n_people).to(resolve_device(recipe.device))
+    body = IdentityNet(config)
+    if isinstance(section.start, Path):
+        body.load_state_dict(_identity_weights(section.start, config))
+    network = IdentityHead(body, n_people).to(resolve_device(recipe.device))
     job = IdentityJob(config, section.loss, pool, network)
     train(job, section.loop.config(recipe.seed), recipe.runs / "identity", stop_after)
     seen = _validation(recipe, shots=4, standard=0)
@@ -215,6 +219,16 @@ def train_identity(recipe: Recipe, stop_after: int | None = None) -> None:
     m_ap, rank_1 = camera_map(job.features(seen), seen.table.identity, cameras)
     report = {"steps": float(section.loop.steps), "unseen_mAP": m_ap, "unseen_rank_1": rank_1}
     _finish(recipe, "identity", network.body, report)
+
+
+def _identity_weights(folder: Path, config: IdentityConfig) -> dict[str, torch.Tensor]:
+    network, _ = load_part(folder, "identity")
+    if network.config != config:
+        raise ParamsError(
+            f"the identity network in {folder} (identity.start) has other sizes than the recipe's "
+            f"section `model.identity`; copy them from {folder / 'config.json'}."
+        )
+    return network.state_dict()
 
 
 def train_ipg(recipe: Recipe, stop_after: int | None = None) -> None:

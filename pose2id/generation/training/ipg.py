@@ -22,7 +22,6 @@ from pose2id.generation.training.sources import PairIndex
 from pose2id.generation.training.vae import tile, to_signed
 
 LAST_TIMESTEP = 999
-IDENTIFICATION_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,11 @@ class IpgLoss:
             must tell everything from the reference; the others are spread evenly. Pairs of (from
             this step of training on, share), in ascending order.
         identity: Weight of the identity loss: the frozen identity network must find the person of
-            the decoded prediction among other people. 0 leaves it out.
+            the decoded prediction among other people. 0 leaves it out. It looks at the first target
+            of each reference.
         identity_candidates: Pictures of other people among which it must be found.
+        identity_temperature: Divides the cosines; should be near the spread that the network's
+            cosines between people have.
     """
 
     references: int = 8
@@ -51,6 +53,7 @@ class IpgLoss:
     full_noise: tuple[tuple[int, float], ...] = ((0, 0.3),)
     identity: float = 0.0
     identity_candidates: int = 512
+    identity_temperature: float = 0.05
 
     def full_noise_at(self, step: int) -> float:
         """The share of `full_noise` at a step of training."""
@@ -75,13 +78,14 @@ def velocity_weight(alpha_bar: Tensor, gamma: float) -> Tensor:
     return (gamma * (1.0 - alpha_bar)).clamp(max=1.0)
 
 
-def identification_loss(found: Tensor, right: Tensor, others: Tensor) -> Tensor:
+def identification_loss(found: Tensor, right: Tensor, others: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of naming the right one of 1 + M candidates by cosine.
 
     Args:
         found: `(B, D)` features of predictions.
         right: `(B, D)` features of the pictures that they should resemble.
         others: `(M, D)` features of pictures of other people.
+        temperature: Divides the cosines.
 
     Returns:
         Scalar.
@@ -91,7 +95,7 @@ def identification_loss(found: Tensor, right: Tensor, others: Tensor) -> Tensor:
     found = F.normalize(found, dim=-1)
     right = (found * F.normalize(right, dim=-1)).sum(dim=-1, keepdim=True)  # (B, 1)
     wrong = found @ F.normalize(others, dim=-1).T  # (B, M)
-    logits = torch.cat([right, wrong], dim=1) / IDENTIFICATION_TEMPERATURE
+    logits = torch.cat([right, wrong], dim=1) / temperature
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=found.device))
 
 
@@ -197,25 +201,31 @@ class IpgJob:
         error: Tensor = (weight * (predicted - velocity) ** 2).mean()
         if setting.identity:
             latents = alpha_bar.sqrt() * noisy - (1.0 - alpha_bar).sqrt() * predicted
-            error = error + setting.identity * self._identity_loss(latents, targets, drop, draw)
+            first = np.arange(0, n, setting.targets)
+            seen = first[~drop[first].cpu().numpy()]  # dropped ones know no person
+            error = error + setting.identity * self._identity_loss(
+                latents[seen], targets[seen], draw
+            )
         return error
 
     def _identity_loss(
-        self, latents: Tensor, targets: NDArray[np.int64], drop: Tensor, draw: np.random.Generator
+        self, latents: Tensor, targets: NDArray[np.int64], draw: np.random.Generator
     ) -> Tensor:
-        """Identity loss of predicted latents `(N, C, h, w)`; dropped rows know no person."""
+        """Identity loss of predicted latents `(N, C, h, w)` of some targets `(N,)`."""
         setting, config, table = self._loss, self._model.config.identity, self._pool.table
         others = draw.choice(self._pairs.targets, setting.identity_candidates)
         # A candidate of a batch's own person would be no wrong answer.
         others = others[~np.isin(table.identity[others], table.identity[targets])]
-        kept = ~drop
-        images = self._model.decode(latents[kept]).clamp(-1.0, 1.0)
+        images = self._model.decode(latents).clamp(-1.0, 1.0)
         size = (config.height_px, config.width_px)
         if images.shape[2:] != size:
             images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1.0, 1.0)
-        found = self._model.identity_features(images).float()
-        right = self._identity_of(targets[kept.cpu().numpy()])
-        return identification_loss(found, right, self._identity_of(others))
+        return identification_loss(
+            self._model.identity_features(images).float(),
+            self._identity_of(targets),
+            self._identity_of(others),
+            setting.identity_temperature,
+        )
 
     def _identity_of(self, rows: NDArray[np.int64]) -> Tensor:
         return self._tensor(self._features[self._feature_row[rows]])

@@ -91,11 +91,17 @@ class DecoderSection(_Section):
 
 
 class IdentitySection(_Section):
-    """Training of the identity network; on the first `pictures` of the data, or on all."""
+    """Training of the identity network; on the first `pictures` of the data, or on all.
+
+    Attributes:
+        start: `scratch`, or a model's folder whose identity network is trained on, with a new
+            classifier.
+    """
 
     loop: LoopSection
     loss: IdentityLoss = IdentityLoss()
     pictures: int | None = Field(default=None, ge=1)
+    start: Literal["scratch"] | Path = "scratch"
 
 
 class IpgSection(_Section):

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import tasks.train
 from pose2id.errors import ParamsError, WeightsError
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.config import VaeConfig
 from pose2id.generation.training.identity import batch_hard_triplet, camera_map
-from pose2id.generation.training.ipg import velocity_weight
+from pose2id.generation.training.ipg import IpgJob, identification_loss, velocity_weight
 from pose2id.generation.training.recipe import read_recipe
 from pose2id.generation.training.vae_start import fresh_vae
 
@@ -70,7 +71,13 @@ def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
         "identity": {"loop": LOOP, "loss": {"identities": 2, "pictures": 2}},
         "ipg": {
             "loop": LOOP,
-            "loss": {"references": 2, "targets": 2, "unconditional": 0.5},
+            "loss": {
+                "references": 2,
+                "targets": 2,
+                "unconditional": 0.5,
+                "identity": 0.5,
+                "identity_candidates": 8,
+            },
             "start": start,
         },
     }
@@ -178,6 +185,29 @@ def test_the_decoder_can_be_trained_on_after_ipg(trained, monkeypatch):
     assert all(n.startswith(("vae.decoder.", "vae.post_quant_conv.")) for n in changed)
 
 
+def test_a_recipe_that_continues_another_repeats_nothing(trained, tmp_path):
+    first = _recipe(trained).model_dump(mode="json")
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(first))
+    own = {
+        "continues": "first.yaml",
+        "seed": 9,
+        "runs": "later",
+        "out": "there",
+        "ipg": {"loop": LOOP, "start": "out"},
+    }
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(own))
+    found = tasks.train.read_recipe_file(tmp_path / "second.yaml")
+    assert (found.seed, found.runs) == (9, Path("later"))
+    assert (found.data, found.model) == (_recipe(trained).data, _recipe(trained).model)
+    assert found.vae is None
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(own | {"continues": "second.yaml"}))
+    with pytest.raises(ParamsError, match="names the recipe itself"):
+        tasks.train.read_recipe_file(tmp_path / "second.yaml")
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(own | {"continues": "none.yaml"}))
+    with pytest.raises(ParamsError, match=r"none\.yaml can't be read"):
+        tasks.train.read_recipe_file(tmp_path / "second.yaml")
+
+
 def test_ipg_needs_its_frozen_parts(tmp_path):
     with pytest.raises(WeightsError, match=r"flows\.train vae"):
         tasks.train.train_ipg(_recipe(tmp_path))
@@ -200,6 +230,29 @@ def test_noise_only_steps_count_fully_and_nearly_clean_ones_little():
     weight = velocity_weight(torch.tensor([0.0, 0.8, 0.99]), 5.0)
     snr_plus_one = 1 / (1 - np.array([0.0, 0.8, 0.99]))
     np.testing.assert_allclose(weight, np.minimum(snr_plus_one, 5) / snr_plus_one, rtol=1e-5)
+
+
+def test_the_right_person_must_be_nearer_than_others():
+    right, others = torch.eye(3)[:1], torch.eye(3)[1:]
+    near, far = torch.tensor([[5.0, 0.1, 0.1]]), torch.tensor([[0.1, 5.0, 0.1]])
+    wanted = torch.logsumexp(torch.tensor([0.0, -10.0, -10.0]), dim=0).item()  # cosines 1, 0, 0
+    assert identification_loss(7 * right, right, others, 0.1).item() == pytest.approx(wanted)
+    assert identification_loss(near, right, others, 1) < identification_loss(far, right, others, 1)
+    assert identification_loss(right, right, torch.zeros(0, 3), 0.1).item() == 0.0
+
+
+def test_the_identity_loss_reaches_the_latents_and_leaves_the_frozen_parts_alone(trained):
+    recipe = _recipe(trained)
+    model = load_model(trained / "out").model
+    for part in tasks.train.FROZEN_PARTS:
+        model.get_submodule(part).requires_grad_(False)
+    job = IpgJob(model, recipe.ipg.loss, tasks.train.open_pool(recipe), "a" * 16)
+    table = job._pool.table
+    targets = np.flatnonzero(table.is_target & (table.identity < 2))
+    latents = job._tensor(job._latents[targets]).requires_grad_()
+    job._identity_loss(latents, targets, np.random.default_rng(0)).backward()
+    assert (latents.grad.abs().sum(dim=(1, 2, 3)) > 0).all()
+    assert all(p.grad is None for p in [*model.vae.parameters(), *model.identity.parameters()])
 
 
 def test_the_triplet_loss_takes_the_hardest_pairs():
