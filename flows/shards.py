@@ -57,7 +57,7 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         Pose2IdError: A shard failed for a reason that a retry cannot mend.
         Exception: A shard failed more than `runtime.retries` times.
     """
-    if PARENT_TASK_RUN in os.environ or runtime.runner in ("ray", "dask"):
+    if PARENT_TASK_RUN in os.environ or runtime.on_cluster:
         from flows.prefect_shards import map_with_prefect
 
         return map_with_prefect(jobs, runtime, on_done)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from tasks import schema
 from tasks.accepted import load_features
-from tasks.neighbors import neighbor_table
+from tasks.neighbors import join_parts, neighbor_table, search_part
 from tasks.params import FusionParams, Params
+from tasks.schema import Layout
 from tasks.stage import Job, ShardReport, jobs
 from tasks.store import sha256_hex, vector_column, write_table
 
@@ -19,44 +20,63 @@ PULLED = {"base": "nfc", "ipg": "ipg_nfc"}  # variant -> the same after NFC
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
-    """One job per split: NFC looks at the whole split at once."""
-    return jobs("centralize", params, root, split, 1)
+    """One job per split, or one per worker of a cluster: its machines share the search."""
+    shared = params.runtime.on_cluster and params.centralize.nfc.search == "exact"
+    return jobs("centralize", params, root, split, params.runtime.workers if shared else 1)
 
 
 def run_shard(job: Job) -> ShardReport:
-    """Writes one table per variant, rows in image id order."""
-    from pose2id.centralize import nfc
-
-    params = job.params.centralize
+    """Does the whole split, or as one of several jobs finds neighbours for `merge`."""
+    if job.n_shards == 1:
+        return _centralize(job.params, job.layout, job.split)
+    params, n_rows = job.params.centralize, 0
     image_ids, original, generated, weights = load_features(job.layout, job.split, params)
-    notes = [f"{int((weights == 0).sum())} pictures left out of the fusion"]
     plain = fused_features(original, generated, weights, params.fusion)
     for variant, features in plain.items():
-        _write(job, variant, image_ids, features)
         path = job.layout.neighbors(job.split, variant)
-        table, n_known = neighbor_table(path, image_ids, features, params.nfc)
-        k = params.nfc
-        _write(job, PULLED[variant], image_ids, nfc(features, k.k1, k.k2, neighbors=table))
-        notes.append(f"{n_known} rows of {variant} as in the last run")
-    n_rows = 2 * len(plain) * len(image_ids)
-    return ShardReport(n_rows, n_rows, notes=tuple(notes))
-
-
-def _write(job: Job, variant: str, image_ids: list[str], features: NDArray[np.float32]) -> None:
-    table = pa.table(
-        {
-            "variant": [variant] * len(image_ids),
-            "image_id": image_ids,
-            "feature": vector_column(features),
-        },
-        schema=schema.centralized(features.shape[1]),
-    )
-    producer = sha256_hex(job.params.centralize.model_dump_json())
-    write_table(job.layout.centralized(job.split) / f"{variant}.parquet", table, producer=producer)
+        n_rows += search_part(path, image_ids, features, params.nfc, job.shard, job.n_shards)
+    return ShardReport(n_rows, n_rows)
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
-    """Nothing is left to do: the stage has one shard."""
+    """Centralizes with the neighbours that several jobs have found."""
+    if len(reports) > 1:
+        layout = Layout(root)
+        for variant in PULLED:
+            join_parts(layout.neighbors(split, variant), len(reports))
+        _centralize(params, layout, split)
+
+
+def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
+    """Writes one table per variant, rows in image id order."""
+    from pose2id.centralize import nfc
+
+    chosen = params.centralize
+    image_ids, original, generated, weights = load_features(layout, split, chosen)
+    notes = [f"{int((weights == 0).sum())} pictures left out of the fusion"]
+    plain = fused_features(original, generated, weights, chosen.fusion)
+
+    def write(variant: str, features: NDArray[np.float32]) -> None:
+        table = pa.table(
+            {
+                "variant": [variant] * len(image_ids),
+                "image_id": image_ids,
+                "feature": vector_column(features),
+            },
+            schema=schema.centralized(features.shape[1]),
+        )
+        producer = sha256_hex(chosen.model_dump_json())
+        write_table(layout.centralized(split) / f"{variant}.parquet", table, producer=producer)
+
+    for variant, features in plain.items():
+        write(variant, features)
+        path = layout.neighbors(split, variant)
+        table, n_known = neighbor_table(path, image_ids, features, chosen.nfc)
+        pulled = nfc(features, chosen.nfc.k1, chosen.nfc.k2, neighbors=table)
+        write(PULLED[variant], pulled)
+        notes.append(f"{n_known} rows of {variant} as in the last run")
+    n_rows = 2 * len(plain) * len(image_ids)
+    return ShardReport(n_rows, n_rows, notes=tuple(notes))
 
 
 def fused_features(

@@ -51,6 +51,53 @@ def neighbor_table(
     return table, int((origin >= 0).sum())
 
 
+def search_part(
+    path: Path,
+    image_ids: list[str],
+    features: NDArray[np.float32],
+    params: NfcParams,
+    shard: int,
+    n_shards: int,
+) -> int:
+    """Finds the neighbours of one of several parts of the images, for `join_parts`.
+
+    Args:
+        path: As in `neighbor_table`; the part is kept beside it.
+        image_ids: N ids, ascending.
+        features: `(N, D) float32`, L2-normalised.
+        params: NFC parameters, with exact search.
+        shard: Number of the part, 0-based.
+        n_shards: How many parts there are.
+
+    Returns:
+        How many images the part has.
+    """
+    from pose2id.neighbors import NeighborTable, update_neighbors
+
+    k = params.k1
+    digests = [hashlib.sha256(row.tobytes()).digest() for row in features]
+    kept, origin = _read(path, k, image_ids, digests)
+    if kept is None:
+        kept = NeighborTable(np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+    rows = np.array_split(np.arange(len(image_ids)), n_shards)[shard]
+    table = update_neighbors(kept, features, origin, rows=rows, memory_mib=params.memory_mib)
+    own = rows.tolist()
+    _write(_part(path, shard), table, [image_ids[i] for i in own], [digests[i] for i in own])
+    return len(own)
+
+
+def join_parts(path: Path, n_shards: int) -> None:
+    """Makes one kept table of its parts, in which `neighbor_table` then finds every row."""
+    parts = [_part(path, shard) for shard in range(n_shards)]
+    write_table(path, pa.concat_tables([read_table(part) for part in parts]), producer="centralize")
+    for part in parts:
+        part.unlink()
+
+
+def _part(path: Path, shard: int) -> Path:
+    return path.with_name(f"{path.stem}.part-{shard:04d}.parquet")
+
+
 def _read(
     path: Path, k: int, image_ids: list[str], digests: list[bytes]
 ) -> tuple[NeighborTable | None, NDArray[np.int64]]:

@@ -229,6 +229,11 @@ class RuntimeParams(_Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     address: str | None = None
 
+    @property
+    def on_cluster(self) -> bool:
+        """Whether shards go to Ray or Dask."""
+        return self.runner in ("ray", "dask")
+
 
 class Params(_Section):
     """All of params.yaml."""

@@ -89,21 +89,24 @@ def update_neighbors(
     features: NDArray[np.floating],
     origin: NDArray[np.int64],
     *,
+    rows: NDArray[np.int64] | None = None,
     memory_mib: int = 256,
     device: str = "cpu",
 ) -> NeighborTable:
     """Brings an exact table up to date; pairs of rows that were there before are not recomputed.
 
     Args:
-        table: Exact table of the features as they were.
+        table: Exact table of the features as they were; one without rows if there were none.
         features: `(N, D)`, the features as they are.
         origin: `(N,)`, each row's number in the old table, -1 for a new or changed one. Rows that
             stay keep their order; those whose neighbours have left are searched anew.
+        rows: `(R,)` ascending, the rows that are wanted, so that several machines can share the
+            work; None for all.
         memory_mib: Bound on the working memory beside features and result.
         device: Torch device of the matrix products.
 
     Returns:
-        The table of all N rows, equal to a fresh exact one.
+        The table, equal to these rows of a fresh exact one.
 
     Raises:
         DataError: Unusable features, a table that is not exact, or an origin that does not fit.
@@ -128,7 +131,8 @@ def update_neighbors(
             "rows that stay must be rows of the old table in their old order, each once; compute "
             "the table afresh."
         )
-    return updated_table(table, matrix, origin, memory_mib, torch.device(device))
+    wanted = np.arange(len(matrix)) if rows is None else rows
+    return updated_table(table, matrix, origin, wanted, memory_mib, torch.device(device))
 
 
 def _check_k(k: int, available: int) -> None:

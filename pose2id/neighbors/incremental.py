@@ -11,32 +11,37 @@ from pose2id.neighbors.table import NeighborTable, merge_candidates
 
 
 def updated_table(
-    table: NeighborTable, features: Floats, origin: Ints, memory_mib: int, device: torch.device
+    table: NeighborTable,
+    features: Floats,
+    origin: Ints,
+    rows: Ints,
+    memory_mib: int,
+    device: torch.device,
 ) -> NeighborTable:
-    """The exact table of all features; see `update_neighbors`, which checks the arguments."""
-    n, k = len(features), table.k
-    ids, sq_distances = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    """Some rows of the table of all features; `update_neighbors` explains and checks arguments."""
+    k = table.k
     place = np.full(len(table), -1, np.int64)  # old row -> row now
     stay = np.flatnonzero(origin >= 0)
     place[origin[stay]] = stay
+    stay = np.intersect1d(stay, rows)
     # A list that has lost a neighbour does not know who comes next.
     whole = stay[(place[table.ids[origin[stay]]] >= 0).all(axis=1)]
-    searched = np.setdiff1d(np.arange(n), whole)
+    searched = np.setdiff1d(rows, whole)
     arrived = np.flatnonzero(origin < 0)
-    ids[searched], sq_distances[searched] = _search(features, searched, k, memory_mib, device)
-    ids[whole], sq_distances[whole] = (
-        place[table.ids[origin[whole]]],
-        (table.sq_distances[origin[whole]]),
-    )
+    found = _search(features, searched, k, memory_mib, device)
+    ids, sq_distances = place[table.ids[origin[whole]]], table.sq_distances[origin[whole]]
     if len(arrived) and len(whole):
         # The k best of all are among the k best of before and the k best of those that arrived.
         problem = Problem(features[whole], features[arrived], False, memory_mib, device)
         near, sq_near, _ = exact_neighbors(problem, min(k, len(arrived)), farthest=False)
-        rows = np.repeat(np.arange(len(whole)), k + near.shape[1])
-        candidates = np.concatenate([ids[whole], arrived[near]], axis=1).ravel()
-        values = np.concatenate([sq_distances[whole], sq_near], axis=1).ravel()
-        ids[whole], sq_distances[whole] = merge_candidates(rows, candidates, values, len(whole), k)
-    return NeighborTable(ids, sq_distances)
+        own = np.repeat(np.arange(len(whole)), k + near.shape[1])
+        candidates = np.concatenate([ids, arrived[near]], axis=1).ravel()
+        values = np.concatenate([sq_distances, sq_near], axis=1).ravel()
+        ids, sq_distances = merge_candidates(own, candidates, values, len(whole), k)
+    order = np.argsort(np.concatenate([searched, whole]))
+    return NeighborTable(
+        np.concatenate([found[0], ids])[order], np.concatenate([found[1], sq_distances])[order]
+    )
 
 
 def _search(

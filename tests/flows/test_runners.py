@@ -17,14 +17,17 @@ from tasks.params import load_params
 from tasks.stage import Job, ShardReport, load_stage
 from tests.flows.conftest import Stages
 
-CHAIN = ("generate", "features")
+CHAIN = ("generate", "features", "validate", "centralize")
+OUTS = ("generated", "features", "quality", "centralized")
 
 
 def run(project: Stages) -> dict[str, bytes]:
     """The tables of one split after the chain, which finds nothing in the cache."""
-    assert project.stage("generate", "gallery")["made"] > 0
-    assert project.stage("features", "gallery")["made"] > 0
-    parts = [path for stage in CHAIN for path in (project.root / "data" / stage).rglob("*.parquet")]
+    for stage in CHAIN:
+        counts = project.stage(stage, "gallery")
+        assert counts["made"] > 0 or stage == "validate"
+    parts = [path for out in OUTS for path in (project.root / "data" / out).rglob("*.parquet")]
+    assert {path.relative_to(project.root / "data").parts[0] for path in parts} == set(OUTS)
     return {str(path.relative_to(project.root)): path.read_bytes() for path in parts}
 
 
@@ -38,7 +41,7 @@ def expected(stages: Stages) -> dict[str, bytes]:
 
 
 def clear(project: Stages) -> None:
-    for folder in (project.root / ".cache", *(project.root / "data" / stage for stage in CHAIN)):
+    for folder in (project.root / ".cache", *(project.root / "data" / out for out in OUTS)):
         for path in folder.rglob("*.parquet"):
             path.unlink()
 

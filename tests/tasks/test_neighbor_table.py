@@ -9,7 +9,7 @@ import pytest
 
 from pose2id.centralize import l2_normalize
 from pose2id.neighbors import nearest_neighbors
-from tasks.neighbors import neighbor_table
+from tasks.neighbors import join_parts, neighbor_table, search_part
 from tasks.params import NfcParams
 
 N, K = 60, 3
@@ -65,3 +65,17 @@ def test_an_approximate_table_is_never_taken_over(path, images):
         _, found = neighbor_table(path, ids, features, NfcParams(k1=K, k2=K, search="hnsw"))
         assert found == 0
     assert not path.exists()
+
+
+@pytest.mark.parametrize("n_shards", [1, 3, N + 5])
+def test_parts_joined_are_the_whole_table(path, images, n_shards):
+    ids, features = images
+    for known in (0, 50):  # the second time with a table of the last run
+        if known:
+            path.unlink()
+            check(path, ids[:50], features[:50], 0)
+        parts = [search_part(path, ids, features, PARAMS, i, n_shards) for i in range(n_shards)]
+        assert sum(parts) == N
+        join_parts(path, n_shards)
+        check(path, ids, features, N)
+        assert list(path.parent.glob("*part*")) == []
