@@ -334,7 +334,7 @@ def size_limit(project: Project) -> str:
         project, "demo", lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
     )
     run.wait()
-    return _verdict(run, project, ("File too large",))
+    return _verdict(run, project, ("File too large", "disk I/O error"))
 
 
 def lost_permission(project: Project) -> str:

@@ -1,6 +1,7 @@
 """What orchestration costs: the same stages as plain Python calls, by `dvc repro`, by the flow.
 
     python -m benchmarks.overhead [--people 4 40]
+    python -m benchmarks.overhead --shards     what a shard costs on each runner of two workers
 
 The generator is tiny, so that almost all seconds are those of orchestration; each way starts from
 nothing but the images. `plain` is one process that calls every stage; DVC and the flow start one
@@ -20,6 +21,9 @@ from benchmarks.faults import wipe
 from tests.conftest import Project
 from tests.flows.conftest import save_tiny_model, tiny_copy
 
+SHARDS = (8, 128)
+REPEATS = 2
+RUNNERS = ("threads", "processes", "ray", "dask")
 PLAIN = """
 from pathlib import Path
 from flows.stage import run_stage
@@ -36,7 +40,12 @@ def main() -> None:
     """Times the three ways at several sizes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, nargs="+", default=[4, 40])
+    parser.add_argument("--shards", action="store_true", help="compare the runners instead")
     options = parser.parse_args()
+    if options.shards:
+        with tempfile.TemporaryDirectory() as name:
+            compare_runners(Path(name))
+        return
     print(f"{'images':>8}{'plain':>10}{'dvc':>10}{'flow':>10}{'flow - plain':>14}")
     for people in options.people:
         with tempfile.TemporaryDirectory() as name:
@@ -61,9 +70,30 @@ def measure(folder: Path, people: int) -> tuple[int, float, float, float]:
     )
 
 
-def seconds(project: Project, *arguments: str) -> float:
-    """Wall-clock time of one run from nothing."""
-    wipe(project)
+def compare_runners(folder: Path) -> None:
+    """Seconds of the stage in few and in many shards, on each runner."""
+    save_tiny_model(folder / "model")
+    project = tiny_copy(folder / "project", folder / "model")
+    project.run("dvc", "repro", "generate@gallery")
+    few, many = SHARDS
+    print(f"{'runner':>10}{f'{few} shards':>12}{f'{many} shards':>12}{'a shard':>10}")
+    for runner in RUNNERS:
+        project.set(runtime__runner=runner, runtime__workers=2)
+        found = {}
+        for shards in SHARDS:
+            project.set(shards=shards)
+            found[shards] = min(
+                seconds(project, "-m", "flows.stage", "generate", "gallery", fresh=False)
+                for _ in range(REPEATS)
+            )
+        price = (found[many] - found[few]) / (many - few)
+        print(f"{runner:>10}{found[few]:>12.1f}{found[many]:>12.1f}{price:>10.3f}", flush=True)
+
+
+def seconds(project: Project, *arguments: str, fresh: bool = True) -> float:
+    """Wall-clock time of one run, from nothing or with everything in the cache."""
+    if fresh:
+        wipe(project)
     started = time.monotonic()
     subprocess.run(
         [sys.executable, *arguments],

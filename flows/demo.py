@@ -9,11 +9,17 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.console import friendly_errors, setup_logging, show
+from flows.console import friendly_errors, setup_logging, show, show_note
 from flows.ending import end_with_parent
 from flows.lock import pipeline_lock
 from flows.mending import mend_dvc_state
 from flows.results import print_results
+
+ENDED_EARLY = (
+    "What ended the run is said above, by the stage or by DVC. Once it is mended, run the same "
+    "command again: finished rows are kept. To have the tables of the last finished run back: "
+    "dvc checkout"
+)
 
 
 def main() -> None:
@@ -36,6 +42,7 @@ def main() -> None:
             stage_seconds={},
         )
         if code:
+            show_note(ENDED_EARLY)
             sys.exit(code)
         print_results(root)
         show(f"everything is up to date after {duration_s:.0f} s")
