@@ -21,8 +21,8 @@ from benchmarks.faults import wipe
 from tests.conftest import Project
 from tests.flows.conftest import save_tiny_model, tiny_copy
 
-SHARDS = (8, 128)
-REPEATS = 2
+SHARDS = (8, 64)
+REPEATS = 1
 RUNNERS = ("threads", "processes", "ray", "dask")
 PLAIN = """
 from pathlib import Path

@@ -42,8 +42,9 @@ def failure_file(root: Path) -> Path | None:
 def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> list[ShardReport]:
     """Runs all shards of a stage.
 
-    Inside a pipeline flow, and for the runners that only Prefect offers (ray, dask), every shard
-    is a Prefect task run; otherwise no Prefect is involved at all.
+    Inside a pipeline flow the shards of a stage are Prefect task runs, unless there is only one,
+    which is the stage's own task run. The runners that only Prefect offers (ray, dask) always use
+    it. Otherwise no Prefect is involved, whose import alone takes a second.
 
     Args:
         jobs: The shards.
@@ -57,7 +58,7 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         Pose2IdError: A shard failed for a reason that a retry cannot mend.
         Exception: A shard failed more than `runtime.retries` times.
     """
-    if PARENT_TASK_RUN in os.environ or runtime.on_cluster:
+    if runtime.on_cluster or (PARENT_TASK_RUN in os.environ and len(jobs) > 1):
         from flows.prefect_shards import map_with_prefect
 
         return map_with_prefect(jobs, runtime, on_done)

@@ -105,4 +105,4 @@ def test_a_scheduled_run_goes_from_tick_to_result_and_a_second_is_refused(served
     assert "| ipg_nfc |" in table
     # The shards of a stage are task runs of a flow run of their own below the stage's task run.
     names = {run["name"] for run in served.post("task_runs/filter", {})}
-    assert {"score", "score 1/1", "centralize query 1/1"} <= names
+    assert {"score", "generate@query", "generate query 1/2", "generate query 2/2"} <= names
