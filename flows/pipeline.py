@@ -25,6 +25,7 @@ from flows.environment import environment
 from flows.lock import PipelineBusyError, pipeline_lock
 from flows.mending import end_orphan_server, mend_dvc_state, remember_server
 from flows.prefect_server import connect
+from flows.process import start_quickly
 from flows.shards import PARENT_TASK_RUN, failure_file
 from flows.watch import remember, signature, unchanged
 from pose2id.errors import Pose2IdError
@@ -170,6 +171,7 @@ def _trigger() -> str:
 
 def main() -> None:
     """Runs the flow in the current folder; exit code 1 if it did not complete."""
+    start_quickly()
     with friendly_errors():
         end_orphan_server(Path())
         connect()

@@ -27,9 +27,12 @@ def main(
     """Runs one stage on the project in the current folder."""
     from flows.console import friendly_errors, setup_logging
     from flows.ending import end_on_signals, end_with_parent
+    from flows.process import end_quickly, note_success, start_quickly
     from flows.shards import failure_file
     from pose2id.errors import Pose2IdError
 
+    start_quickly()
+    end_quickly()
     setup_logging()
     end_on_signals(f"{stage} {split}".strip())
     if "DVC_STAGE" in os.environ:  # DVC frees its own lock when it is killed: go with it
@@ -42,6 +45,7 @@ def main(
                 if told := failure_file(Path()):
                     told.write_text(str(error), encoding="utf-8")
             raise
+    note_success()
 
 
 def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
