@@ -7,7 +7,8 @@ import gc
 import os
 import sys
 
-GC_THRESHOLD = 50_000  # objects; Python's own 700 makes importing torch and diffusers a third slower
+# Objects; Python's own 700 makes importing torch and diffusers a third slower.
+GC_THRESHOLD = 50_000
 _succeeded = False
 
 

@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from flows.process import end_quickly, note_success, start_quickly
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 log = logging.getLogger("flows")
 
@@ -27,12 +29,9 @@ def main(
     """Runs one stage on the project in the current folder."""
     from flows.console import friendly_errors, setup_logging
     from flows.ending import end_on_signals, end_with_parent
-    from flows.process import end_quickly, note_success, start_quickly
     from flows.shards import failure_file
     from pose2id.errors import Pose2IdError
 
-    start_quickly()
-    end_quickly()
     setup_logging()
     end_on_signals(f"{stage} {split}".strip())
     if "DVC_STAGE" in os.environ:  # DVC frees its own lock when it is killed: go with it
@@ -96,4 +95,6 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
 
 
 if __name__ == "__main__":
+    start_quickly()
+    end_quickly()
     app()
