@@ -67,7 +67,7 @@ def served(ran_copy: Project) -> Iterator[Served]:
     nightly = definition["deployments"][0]
     nightly["schedules"] = [{"cron": "* * * * *", "timezone": "UTC"}]
     path.write_text(yaml.safe_dump(definition), encoding="utf-8")
-    ran_copy.set(centralize__fusion__eta=1.0)
+    ran_copy.set(validate__min_pose_difference=0.1, centralize__fusion__eta=1.0)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -103,6 +103,6 @@ def test_a_scheduled_run_goes_from_tick_to_result_and_a_second_is_refused(served
     assert {"results", "report"} <= {artifact["key"] for artifact in artifacts}
     table = next(artifact["data"] for artifact in artifacts if artifact["key"] == "results")
     assert "| ipg_nfc |" in table
-    # The shards of a stage are task runs of a flow run of their own below the stage's task run.
+    # Several shards of a stage are task runs of a flow run of their own below the stage's task run.
     names = {run["name"] for run in served.post("task_runs/filter", {})}
-    assert {"score", "generate@query", "generate query 1/2", "generate query 2/2"} <= names
+    assert {"score", "validate@query", "validate query 1/2", "validate query 2/2"} <= names
