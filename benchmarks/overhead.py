@@ -22,7 +22,6 @@ from tests.conftest import Project
 from tests.flows.conftest import save_tiny_model, tiny_copy
 
 SHARDS = (8, 64)
-REPEATS = 1
 RUNNERS = ("threads", "processes", "ray", "dask")
 PLAIN = """
 from pathlib import Path
@@ -82,9 +81,8 @@ def compare_runners(folder: Path) -> None:
         found = {}
         for shards in SHARDS:
             project.set(shards=shards)
-            found[shards] = min(
-                seconds(project, "-m", "flows.stage", "generate", "gallery", fresh=False)
-                for _ in range(REPEATS)
+            found[shards] = seconds(
+                project, "-m", "flows.stage", "generate", "gallery", fresh=False
             )
         price = (found[many] - found[few]) / (many - few)
         print(f"{runner:>10}{found[few]:>12.1f}{found[many]:>12.1f}{price:>10.3f}", flush=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import skeleton_batch, to_uint8
 from pose2id.generation.sampler import Sampling, make_scheduler, sample, start_noise
+from pose2id.generation.training.identity import at_identity_size
 from pose2id.generation.training.pool import Pool
 from pose2id.generation.training.randomness import StepRandom
 from pose2id.generation.training.sources import PairIndex
@@ -217,11 +218,8 @@ class IpgJob:
         # A candidate of a batch's own person would be no wrong answer.
         others = others[~np.isin(table.identity[others], table.identity[targets])]
         images = self._model.decode(latents).clamp(-1.0, 1.0)
-        size = (config.height_px, config.width_px)
-        if images.shape[2:] != size:
-            images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1.0, 1.0)
         return identification_loss(
-            self._model.identity_features(images).float(),
+            self._model.identity_features(at_identity_size(images, config)).float(),
             self._identity_of(targets),
             self._identity_of(others),
             setting.identity_temperature,
