@@ -49,7 +49,7 @@ def gpu_per_shard(runtime: RuntimeParams) -> AbstractContextManager[Any]:
     Ray counts GPUs by itself; Dask's workers must be started with `--resources GPU=1`. Nothing is
     asked for unless `runtime.device` is `cuda`.
     """
-    if runtime.device != "cuda" or not runtime.on_cluster:
+    if runtime.device != "cuda":
         return nullcontext()
     if runtime.runner == "ray":
         from prefect_ray.context import remote_options

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.client.schemas.objects import State
@@ -22,11 +22,12 @@ from flows import run_page
 from flows.alerts import send_alert
 from flows.console import friendly_errors
 from flows.environment import environment
+from flows.events import PARENT_TASK_RUN, events_file
 from flows.lock import PipelineBusyError, pipeline_lock
 from flows.mending import end_orphan_server, mend_dvc_state, remember_server
 from flows.prefect_server import connect
 from flows.process import start_quickly
-from flows.shards import PARENT_TASK_RUN, failure_file
+from flows.shard_runs import ShownShards
 from flows.watch import remember, signature, unchanged
 from pose2id.errors import Pose2IdError
 from tasks.history import append_run, last_completed
@@ -112,19 +113,17 @@ def reproduce(address: str, root: Path) -> bool:
         raise StageFailedError("reproduce is a part of the flow: python -m flows.pipeline")
     task_run_id = context.task_run.id
     with environment({PARENT_TASK_RUN: str(task_run_id), "PREFECT_API_URL": connect()}):
-        told = failure_file(root)
-        try:
-            with Repo(str(root)) as repo:
-                ran = repo.reproduce(targets=[address], single_item=True)
-        except DvcException as error:
-            run_page.close_shards_of(task_run_id)
-            reason = told.read_text(encoding="utf-8") if told and told.is_file() else None
-            run_page.show_failure(Layout(root), address)
-            message = f"stage {address} failed: {reason or error.__cause__ or error}"
-            raise StageFailedError(message) from error
-        finally:
-            if told:
-                told.unlink(missing_ok=True)
+        events = cast(Path, events_file(root))
+        with ShownShards(events, address.replace("@", " "), task_run_id) as shards:
+            try:
+                with Repo(str(root)) as repo:
+                    ran = repo.reproduce(targets=[address], single_item=True)
+            except DvcException as error:
+                reason = shards.wait_for_reason()
+                run_page.close_shards_of(task_run_id)
+                run_page.show_failure(Layout(root), address)
+                message = f"stage {address} failed: {reason or error.__cause__ or error}"
+                raise StageFailedError(message) from error
     get_run_logger().info("%s: %s", address, "ran" if ran else "nothing to do")
     return bool(ran)
 

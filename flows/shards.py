@@ -1,24 +1,23 @@
-"""Mapping a stage's shards: a plain pool here, Prefect task runs inside a flow."""
+"""Mapping a stage's shards: a plain pool here, Prefect's task runners on a cluster."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from traceback import format_exception
 
 from flows.disk import explained_disk_errors
 from flows.ending import start_worker
+from flows.events import tell
 from pose2id.errors import Pose2IdError
 from tasks.params import RuntimeParams
 from tasks.stage import Job, ShardReport, load_stage
 
 log = logging.getLogger("flows")
-
-PARENT_TASK_RUN = "POSE2ID_PARENT_TASK_RUN_ID"  # set by the pipeline flow for its stages
 
 OnDone = Callable[[Job, ShardReport], None]
 
@@ -33,18 +32,11 @@ def run_job(job: Job) -> ShardReport:
         return load_stage(job.stage).run_shard(job)
 
 
-def failure_file(root: Path) -> Path | None:
-    """Where a stage leaves its error for the flow that started it; `None` without a flow."""
-    parent = os.environ.get(PARENT_TASK_RUN)
-    return root / ".cache" / f"failure-{parent}.txt" if parent else None
-
-
 def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> list[ShardReport]:
     """Runs all shards of a stage.
 
-    Inside a pipeline flow the shards of a stage are Prefect task runs, unless there is only one,
-    which is the stage's own task run. The runners that only Prefect offers (ray, dask) always use
-    it. Otherwise no Prefect is involved, whose import alone takes a second.
+    Only the runners that Prefect offers (ray, dask) involve it. The others tell a pipeline flow, if
+    there is one, what happens; a single shard is the stage's own task run there.
 
     Args:
         jobs: The shards.
@@ -58,10 +50,13 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         Pose2IdError: A shard failed for a reason that a retry cannot mend.
         Exception: A shard failed more than `runtime.retries` times.
     """
-    if runtime.on_cluster or (PARENT_TASK_RUN in os.environ and len(jobs) > 1):
-        from flows.prefect_shards import map_with_prefect
+    if runtime.on_cluster:
+        from flows.cluster_shards import map_on_cluster
 
-        return map_with_prefect(jobs, runtime, on_done)
+        return map_on_cluster(jobs, runtime, on_done)
+    if len(jobs) > 1:
+        root = Path(jobs[0].root)
+        tell(root, "shards", n_shards=len(jobs), retries=2 * runtime.retries)
     if runtime.workers == 1:
         done = {}
         for job in jobs:
@@ -87,14 +82,22 @@ def run_with_retries(job: Job, retries: int) -> ShardReport:
         Pose2IdError: At once: data or parameters are at fault, trying again gives the same.
         Exception: The last failure, after `retries` more tries.
     """
-    for left in range(retries, 0, -1):
+    root = Path(job.root)
+    tell(root, "started", label=job.label)
+    for left in range(retries, -1, -1):
         try:
-            return run_job(job)
-        except Pose2IdError:
-            raise
-        except Exception:
+            report = run_job(job)
+        except Exception as error:
+            final = left == 0 or isinstance(error, Pose2IdError)
+            reason = "".join(format_exception(error))
+            tell(root, "failed" if final else "again", label=job.label, text=reason)
+            if final:
+                raise
             log.warning("%s failed, %d tries left", job.label, left, exc_info=True)
-    return run_job(job)
+        else:
+            tell(root, "done", label=job.label, text=str(report))
+            break
+    return report
 
 
 def _map_processes(

@@ -5,7 +5,6 @@ It is the only place that reads params.yaml.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -29,7 +28,7 @@ def main(
     """Runs one stage on the project in the current folder."""
     from flows.console import friendly_errors, setup_logging
     from flows.ending import end_on_signals, end_with_parent
-    from flows.shards import failure_file
+    from flows.events import tell
     from pose2id.errors import Pose2IdError
 
     setup_logging()
@@ -40,9 +39,7 @@ def main(
         try:
             run_stage(stage, split, params, Path())
         except Pose2IdError as error:
-            with contextlib.suppress(OSError):  # a full disk: the terminal still has the message
-                if told := failure_file(Path()):
-                    told.write_text(str(error), encoding="utf-8")
+            tell(Path(), "error", text=str(error))
             raise
     note_success()
 
@@ -83,11 +80,7 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
                 nonlocal n_rows
                 n_rows += report.n_rows
                 advance(1, f"{n_rows / (time.monotonic() - started):.1f} rows/s")
-                notes = "".join(f", {note}" for note in report.notes)
-                log.info(
-                    "%s: %d rows, %d made, %d reused%s",
-                    *(job.label, report.n_rows, report.n_made, report.n_reused, notes),
-                )
+                log.info("%s: %s", job.label, report)
 
             reports = map_shards(jobs, parameters.runtime, on_done)
         module.merge(parameters, root, split, reports)

@@ -65,6 +65,11 @@ class ShardReport:
     n_reused: int = 0
     notes: tuple[str, ...] = field(default=())
 
+    def __str__(self) -> str:
+        """For logs and pages."""
+        counts = f"{self.n_rows} rows, {self.n_made} made, {self.n_reused} reused"
+        return ", ".join([counts, *self.notes])
+
 
 class StageModule(Protocol):
     """The functions of every stage module."""

@@ -110,7 +110,7 @@ def test_the_shard_of_a_killed_cluster_worker_is_tried_again(
     stages: Stages, runner: str, monkeypatch
 ):
     needs(runner)
-    monkeypatch.setattr("flows.prefect_shards.run_job", run_slow_job)
+    monkeypatch.setattr("flows.cluster_shards.run_job", run_slow_job)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers import this module
     stages.set(runtime__runner=runner, runtime__workers=2)
     params = load_params(stages.root / "params.yaml")
