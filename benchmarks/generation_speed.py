@@ -182,7 +182,7 @@ def main() -> None:
         sampling: Sampling, dtype: Precision, compiled: bool
     ) -> Callable[[], NDArray[np.uint8]]:
         size = args.batch_size
-        own = model if dtype == "float32" and not compiled else copy.deepcopy(model)
+        own = copy.deepcopy(model)
         generator = IpgGenerator(
             own, "", sampling, batch_size=size, device="cpu", dtype=dtype, compiled=compiled
         )

@@ -19,7 +19,7 @@ from pose2id.metrics.protocols import (
     average_precision,
     check_protocol,
 )
-from pose2id.metrics.ranks import nearest, ranks_of
+from pose2id.metrics.ranks import RankCounter, nearest
 from pose2id.metrics.verification import Verification
 
 
@@ -89,9 +89,11 @@ def evaluate(
     first_hits = np.zeros((n_queries, 1 if draws is None else n_draws), dtype=np.int64)
 
     exact_distances = _exact_positives(distances, matches)
+    counter = RankCounter(distances)
     rows_per_block = max(1, memory_mib * 2**20 // (8 * n_gallery))
     for start in range(0, n_queries, rows_per_block):
         block = distances.block(start, min(start + rows_per_block, n_queries))
+        counted: dict[int, list[Ints]] = {}
         for query, row in enumerate(block, start):
             if top_k:
                 _list(lists, row, distances, labels, query)
@@ -102,11 +104,17 @@ def evaluate(
             if not valid[query]:
                 continue
             if draws is None:
-                ranks = np.sort(ranks_of(positives, exact, row, None, junk, distances, query))
+                counted[query] = [counter.count(query, row, positives, exact, junk)]
+            else:
+                counted[query] = draws.count(counter, query, row, positives, exact, junk)
+        counter.settle()
+        for query, parts in counted.items():
+            if draws is None:
+                ranks = np.sort(parts[0])
                 first_hits[query], inp[query] = ranks[0], len(ranks) / ranks[-1]
                 ap[query] = average_precision(ranks, protocol == "trapezoidal")
             else:
-                first_hits[query] = draws.ranks(query, row, positives, exact, junk, distances)
+                first_hits[query] = np.concatenate(parts)
                 ap[query] = inp[query] = (1 / first_hits[query]).mean()
     return Evaluation(
         protocol=protocol,

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.distances import DistanceSource, Floats, Ints
+from pose2id.distances import Floats, Ints
 from pose2id.errors import ParamsError
 from pose2id.metrics.labels import UNKNOWN, Labels
-from pose2id.metrics.ranks import ranks_of
+from pose2id.metrics.ranks import RankCounter
 
 Protocol = Literal["market", "trapezoidal", "single_gallery_shot"]
 
@@ -73,27 +73,25 @@ class SingleShotDraws:
             first = np.flatnonzero(np.diff(pids[order], prepend=UNKNOWN - 1))
             kept[order[first]] = True
 
-    def ranks(
+    def count(
         self,
+        counter: RankCounter,
         query: int,
         row: Floats,
         positives: Ints,
         exact: Floats,
         junk: Ints,
-        distances: DistanceSource,
-    ) -> Ints:
-        """Rank from 1 of the drawn positive in each draw, `(n_draws,)`; see `ranks_of`."""
+    ) -> list[Ints]:
+        """Rank from 1 of the drawn positive in each draw, each `(1,)`; see `RankCounter.count`."""
         same = np.concatenate([positives, junk])
-        ranks = np.empty(len(self._keys), dtype=np.int64)
-        for draw, (keys, drawn) in enumerate(zip(self._keys, self._kept, strict=True)):
+        ranks = []
+        for keys, drawn in zip(self._keys, self._kept, strict=True):
             pick = int(np.argmin(keys[positives]))
             kept = drawn.copy()
             kept[same] = False
             kept[positives[pick]] = True
             target = slice(pick, pick + 1)
-            ranks[draw] = ranks_of(
-                positives[target], exact[target], row, kept, junk, distances, query
-            )[0]
+            ranks.append(counter.count(query, row, positives[target], exact[target], junk, kept))
         return ranks
 
 

@@ -1,6 +1,8 @@
-"""Ranks of chosen gallery images in one query's row of distances, without sorting the row."""
+"""Ranks of chosen gallery images in a query's row of distances, without sorting the row."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,57 +10,112 @@ from numpy.typing import NDArray
 from pose2id.distances import DistanceSource, Floats, Ints
 
 
-def ranks_of(
-    targets: Ints,
-    exact: Floats,
-    row: Floats,
-    kept: NDArray[np.bool_] | None,
-    left_out: Ints,
-    distances: DistanceSource,
-    query: int,
-) -> Ints:
-    """Ranks from 1 of gallery images among those that count, ties to the lower index.
+class RankCounter:
+    """Counts ranks without sorting, first for many queries, then exactly where that left a doubt.
 
-    Only distances up to the farthest target are looked at: they are sorted as plain numbers and the
-    targets are counted into them. Where others lie within the source's tolerance of a target, exact
-    distances decide.
-
-    Args:
-        targets: `(P,)` gallery indices, all of them counted.
-        exact: `(P,)` their exact distances.
-        row: `(G,)` the query's distances, each within the source's tolerance.
-        kept: `(G,) bool`, images that count; None = all.
-        left_out: Further images that do not count.
-        distances: Source of exact distances.
-        query: Index of the query.
-
-    Returns:
-        `(P,) int64` in the order of `targets`.
+    Only distances up to a query's farthest target are looked at: they are sorted as plain numbers
+    and the targets are counted into them. Where others lie within the source's tolerance of a
+    target, exact distances decide; they are measured for all queries at once.
     """
-    tolerance = distances.tolerance[query]
-    counted = row <= exact.max() + tolerance
-    counted[left_out] = False
-    if kept is not None:
-        counted &= kept
-    indices = counted.nonzero()[0]
-    values = row[indices]
-    nearer = np.sort(values)
-    low, high = exact - tolerance, exact + tolerance
-    before = nearer.searchsorted(low, side="left")
-    close = nearer.searchsorted(high, side="right") - before
-    ranks: Ints = before + 1
-    unclear = (close > 1).nonzero()[0]
-    if unclear.size:
-        order = indices[values.argsort()]
-        sizes = close[unclear]
-        starts = sizes.cumsum() - sizes
-        slots = np.arange(sizes.sum()) + np.repeat(before[unclear] - starts, sizes)
-        rivals = order[slots]
-        their = distances.exact(np.full(len(rivals), query), rivals)
-        own, index = np.repeat(exact[unclear], sizes), np.repeat(targets[unclear], sizes)
+
+    def __init__(self, distances: DistanceSource) -> None:
+        """Begins with no query.
+
+        Args:
+            distances: Source of exact distances.
+        """
+        self._distances = distances
+        self._doubts: list[_Doubt] = []
+
+    def count(
+        self,
+        query: int,
+        row: Floats,
+        targets: Ints,
+        exact: Floats,
+        left_out: Ints,
+        kept: NDArray[np.bool_] | None = None,
+    ) -> Ints:
+        """Ranks from 1 of gallery images among those that count, ties to the lower index.
+
+        Args:
+            query: Index of the query; later calls never have a smaller one.
+            row: `(G,)` the query's distances, each within the source's tolerance.
+            targets: `(P,)` gallery indices, all of them counted.
+            exact: `(P,)` their exact distances.
+            left_out: Further images that do not count.
+            kept: `(G,) bool`, images that count; None = all.
+
+        Returns:
+            `(P,) int64` in the order of `targets`; final once `settle` was called.
+        """
+        tolerance = self._distances.tolerance[query]
+        counted = row <= exact.max() + tolerance
+        counted[left_out] = False
+        if kept is not None:
+            counted &= kept
+        indices = counted.nonzero()[0]
+        values = row[indices]
+        nearer = np.sort(values)
+        before = nearer.searchsorted(exact - tolerance, side="left")
+        close = nearer.searchsorted(exact + tolerance, side="right") - before
+        ranks: Ints = before + 1
+        unclear = (close > 1).nonzero()[0]
+        if unclear.size:
+            order = indices[values.argsort()]
+            sizes = close[unclear]
+            starts = sizes.cumsum() - sizes
+            slots = np.arange(sizes.sum()) + np.repeat(before[unclear] - starts, sizes)
+            self._doubts.append(_Doubt(query, ranks, unclear, sizes, order[slots], targets, exact))
+        return ranks
+
+    def settle(self) -> None:
+        """Makes all ranks final that were returned since the last call."""
+        if not self._doubts:
+            return
+        rivals = np.concatenate([doubt.rivals for doubt in self._doubts])
+        n_rivals = [len(doubt.rivals) for doubt in self._doubts]
+        queries = np.repeat([doubt.query for doubt in self._doubts], n_rivals)
+        their = self._distances.exact(queries, rivals)
+        sizes = np.concatenate([doubt.sizes for doubt in self._doubts])
+        own, index = (
+            np.repeat(np.concatenate(values), sizes)
+            for values in (
+                [doubt.exact[doubt.unclear] for doubt in self._doubts],
+                [doubt.targets[doubt.unclear] for doubt in self._doubts],
+            )
+        )
         first = (their < own) | ((their == own) & (rivals < index))
-        ranks[unclear] += np.add.reduceat(first, starts, dtype=np.int64)
-    return ranks
+        ahead = np.add.reduceat(first, sizes.cumsum() - sizes, dtype=np.int64)
+        start = 0
+        for doubt in self._doubts:
+            stop = start + len(doubt.sizes)
+            doubt.ranks[doubt.unclear] += ahead[start:stop]
+            start = stop
+        self._doubts.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Targets of one query that have rivals within the tolerance.
+
+    Attributes:
+        query: Index of the query.
+        ranks: `(P,)` ranks as if every rival came after its target; completed in place.
+        unclear: `(U,)` which targets have rivals.
+        sizes: `(U,)` number of rivals, the target itself among them.
+        rivals: `(sum of sizes,)` gallery indices.
+        targets: `(P,)` gallery indices.
+        exact: `(P,)` exact distances of the targets.
+    """
+
+    query: int
+    ranks: Ints
+    unclear: Ints
+    sizes: Ints
+    rivals: Ints
+    targets: Ints
+    exact: Floats
 
 
 def nearest(row: Floats, k: int, distances: DistanceSource, query: int) -> tuple[Ints, Floats]:

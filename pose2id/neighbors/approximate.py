@@ -18,7 +18,10 @@ from pose2id.neighbors.exact import Problem, exact_neighbors
 from pose2id.neighbors.table import NeighborTable, merge_candidates
 
 _SAMPLE = 1000  # rows on which recall is measured
-_TRAINING_POINTS = 64  # per list, enough for k-means to settle
+# Lists so short that one holds few identities: more of them cost training, but a row's neighbours
+# are then in the first lists visited.
+_LISTS = 16  # times the square root of the number of rows
+_TRAINING_POINTS = 39  # per list; faiss warns of fewer
 _LINKS = 16  # of a graph node per layer
 _ROWS_PER_SEARCH = 65536
 
@@ -79,7 +82,7 @@ def _build(features: Floats, method: str, effort: int, k: int) -> Any:  # noqa: 
         graph.add(features)
         faiss.omp_set_num_threads(threads)
         return graph
-    n_lists = max(1, min(round(4 * n**0.5), n // 39))
+    n_lists = max(1, min(round(_LISTS * n**0.5), n // _TRAINING_POINTS))
     lists = faiss.IndexIVFFlat(faiss.IndexFlatL2(dim), dim, n_lists)
     lists.cp.max_points_per_centroid = _TRAINING_POINTS
     lists.nprobe = min(effort, n_lists)
