@@ -2,7 +2,8 @@
 
 The plain procedure is the published one: every reference is repeated for each pose and for both
 halves of guidance, the bank is joined to the keys again at every step, the unconditional half
-computes the guided attention too and throws it away, and pictures are decoded one by one.
+computes the guided attention too and throws it away, and pictures are decoded one by one. Ours runs
+on as many threads: those of one worker or, as the pipeline does, of workers that share them.
 
     python -m benchmarks.generation_speed            the small model, random weights
     python -m benchmarks.generation_speed --full     the published model's size (needs 14 GB)
@@ -15,6 +16,7 @@ import argparse
 import copy
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +127,7 @@ class _Table:
         self._repeats = repeats
         self._base: tuple[float, NDArray[np.uint8]] | None = None
         columns = ("s/reference", "pictures/s", "ratio", "mean diff", "max diff")
-        print(f"{'procedure':46}" + "".join(f"{column:>12}" for column in columns))
+        print(f"{'procedure':56}" + "".join(f"{column:>12}" for column in columns))
 
     def add(
         self, label: str, run: Callable[[], NDArray[np.uint8]], *, comparable: bool = True
@@ -141,7 +143,7 @@ class _Table:
         difference = np.abs(pictures.astype(int) - self._base[1])
         levels = f"{difference.mean():12.3f}{difference.max():12d}" if comparable else ""
         print(
-            f"{label:46}{seconds / self._n_references:12.3f}{self._n_pictures / seconds:12.2f}"
+            f"{label:56}{seconds / self._n_references:12.3f}{self._n_pictures / seconds:12.2f}"
             f"{self._base[0] / seconds:11.2f}x{levels}",
             flush=True,
         )
@@ -179,7 +181,7 @@ def main() -> None:
         return np.stack([plain(model, image, keypoints, s, official) for image, s in rows])
 
     def ours(
-        sampling: Sampling, dtype: Precision, compiled: bool
+        sampling: Sampling, dtype: Precision, compiled: bool, workers: int
     ) -> Callable[[], NDArray[np.uint8]]:
         size = args.batch_size
         own = copy.deepcopy(model)
@@ -187,9 +189,18 @@ def main() -> None:
             own, "", sampling, batch_size=size, device="cpu", dtype=dtype, compiled=compiled
         )
         batches = [slice(i, i + size) for i in range(0, args.references, size)]
-        return lambda: np.concatenate(
-            [generator(references[b], keypoints, seeds[b]) for b in batches]
-        )
+
+        def draw(batch: slice) -> NDArray[np.uint8]:
+            torch.set_num_threads(max(1, args.threads // workers))  # of this Python thread
+            return generator(references[batch], keypoints, seeds[batch])
+
+        def run() -> NDArray[np.uint8]:
+            if workers == 1:
+                return np.concatenate([draw(batch) for batch in batches])
+            with ThreadPoolExecutor(workers) as pool:
+                return np.concatenate(list(pool.map(draw, batches)))
+
+        return run
 
     print(
         f"{args.references} references x {args.poses} poses, batches of {args.batch_size} "
@@ -201,10 +212,11 @@ def main() -> None:
     make_reader(model.denoising_unet)
     for compiled in (False, True) if args.compiled else (False,):
         for dtype in args.dtypes:
-            label = f"{dtype}{', compiled' if compiled else ''}"
-            table.add(f"ours, {label}", ours(official, dtype, compiled))
-            how = f"ours, {fast.solver} {fast.steps}, no guidance, {label}"
-            table.add(how, ours(fast, dtype, compiled), comparable=False)
+            for workers in sorted({1, args.threads}):
+                label = f"{dtype}{', compiled' if compiled else ''}, {workers} worker(s)"
+                table.add(f"ours, {label}", ours(official, dtype, compiled, workers))
+                how = f"ours, {fast.solver} {fast.steps}, no guidance, {label}"
+                table.add(how, ours(fast, dtype, compiled, workers), comparable=False)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +15,7 @@ from flows.disk import explained_disk_errors
 from flows.ending import start_worker
 from flows.events import tell
 from pose2id.errors import Pose2IdError
+from pose2id.machine import n_cores
 from tasks.params import RuntimeParams
 from tasks.stage import Job, ShardReport, load_stage
 
@@ -55,6 +57,8 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
 
         return map_on_cluster(jobs, runtime, on_done)
     if len(jobs) > 1:
+        if runtime.workers > 1:
+            _share_cores(runtime.workers)
         root = Path(jobs[0].root)
         tell(root, "shards", n_shards=len(jobs), retries=2 * runtime.retries)
     if runtime.workers == 1:
@@ -98,6 +102,11 @@ def run_with_retries(job: Job, retries: int) -> ShardReport:
             tell(root, "done", label=job.label, text=str(report))
             break
     return report
+
+
+def _share_cores(workers: int) -> None:
+    """Gives each worker its part of the cores; torch reads it when a shard first imports it."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, n_cores() // workers)))
 
 
 def _map_processes(

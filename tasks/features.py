@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def plan(params: Params, root: Path, split: str) -> list[Job]:
 
 def run_shard(job: Job) -> ShardReport:
     """Extracts the features of one shard that the cache lacks, then writes the shard's table."""
-    extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
+    with _LOADING:
+        extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
     sources = _originals(job) | _generated(job)
     # The batch's shape decides the last bits of a feature, so it is part of the key.
     how = (extractor.fingerprint, job.params.features.batch_size)
@@ -58,6 +60,9 @@ def run_shard(job: Job) -> ShardReport:
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
     """Nothing is left to do: every shard has written its own part."""
+
+
+_LOADING = threading.Lock()  # shards on other threads wait for the first to load
 
 
 @functools.lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import logging
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,8 @@ def run_shard(job: Job) -> ShardReport:
     params = job.params.generate
     images = _images_of_shard(job)
     pose_ids, keypoints = read_poses(job.layout)
-    generator = load_generator(params, job.root, job.params.runtime.device)
+    with _LOADING:
+        generator = load_generator(params, job.root, job.params.runtime.device)
     seeds = {
         (image_id, pose_id): noise_seed(params, image_id, pose_id)
         for image_id in images.column("image_id").to_pylist()
@@ -80,6 +82,9 @@ def run_shard(job: Job) -> ShardReport:
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
     """Nothing is left to do: every shard has written its own part."""
+
+
+_LOADING = threading.Lock()  # shards on other threads wait for the first to load
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pose2id.errors import MissingDependencyError, WeightsError
 from pose2id.extractors.base import InputSpec
 from pose2id.extractors.exported import as_features, check_dim, check_file, check_input, pick_output
 from pose2id.extractors.preprocess import fingerprint, normalize
+from pose2id.machine import n_cores
 
 
 class OpenVinoExtractor:
@@ -96,7 +96,6 @@ def _compile(model: Path, weights: Path, spec: InputSpec, output: str | None) ->
     ]
     check_input(model, shapes, spec)
     number = pick_output(model, [sorted(tensor.names) for tensor in network.outputs], output)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         network.reshape([1, 3, spec.height_px, spec.width_px])
         compiled = core.compile_model(
@@ -104,8 +103,8 @@ def _compile(model: Path, weights: Path, spec: InputSpec, output: str | None) ->
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": "f32",  # some CPUs would silently take bfloat16
-                "NUM_STREAMS": str(cores),
-                "INFERENCE_NUM_THREADS": str(cores),
+                "NUM_STREAMS": str(n_cores()),
+                "INFERENCE_NUM_THREADS": str(n_cores()),
             },
         )
     except RuntimeError as error:
