@@ -184,7 +184,8 @@ def main() -> None:
         sampling: Sampling, dtype: Precision, compiled: bool, workers: int
     ) -> Callable[[], NDArray[np.uint8]]:
         size = args.batch_size
-        own = copy.deepcopy(model)
+        weights = (*model.parameters(), *model.buffers()) if dtype == "float32" else ()
+        own = copy.deepcopy(model, {id(tensor): tensor for tensor in weights})  # shared, where kept
         generator = IpgGenerator(
             own, "", sampling, batch_size=size, device="cpu", dtype=dtype, compiled=compiled
         )

@@ -48,6 +48,16 @@ def tell(root: Path, kind: str, **facts: str | int) -> None:
             os.close(file)
 
 
+def forget_events(root: Path) -> None:
+    """Deletes what stages of a flow that was killed have told.
+
+    Args:
+        root: The project's root folder, in which no flow runs.
+    """
+    for path in (root / ".cache").glob("events-*.jsonl"):
+        path.unlink(missing_ok=True)
+
+
 def follow(path: Path, ended: threading.Event) -> Iterator[Event]:
     """Events in the order in which they are told, until `ended` is set and all are read.
 

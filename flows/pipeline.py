@@ -22,7 +22,7 @@ from flows import run_page
 from flows.alerts import send_alert
 from flows.console import friendly_errors
 from flows.environment import environment
-from flows.events import PARENT_TASK_RUN, events_file
+from flows.events import PARENT_TASK_RUN, events_file, forget_events
 from flows.lock import PipelineBusyError, pipeline_lock
 from flows.mending import end_orphan_server, mend_dvc_state, remember_server
 from flows.prefect_server import connect
@@ -137,6 +137,7 @@ def _run(root: Path) -> list[str]:
     stage_seconds: dict[str, float] = {}
     outcome = "interrupted"
     mend_dvc_state(root)
+    forget_events(root)
     try:
         with Repo(str(root)) as repo:
             order = stage_order(repo)
