@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from prefect.client.orchestration import get_client
 
 from pose2id.errors import Pose2IdError
@@ -20,12 +22,17 @@ def connect() -> str:
     Raises:
         NoServerError: None answers.
     """
+    # The server that may start here inherits the mask: Ctrl-C reaches the whole process group, and
+    # the run that it ends still needs a server to tell; without one it would try for minutes.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with get_client(sync_client=True) as client:
             error = client.api_healthcheck()
             address = str(client.api_url)
     except RuntimeError as not_started:
         error = not_started
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if error is not None:
         raise NoServerError(
             f"no Prefect server answers: {error}. Start one with `make serve` and set "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,3 +105,30 @@ def test_a_first_command_prepares_the_home_of_prefect(tmp_path: Path):
         [sys.executable, "-c", "import flows"], cwd=tmp_path, env=environment, check=True
     )
     assert (tmp_path / ".cache" / "prefect").is_dir()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_flow_and_tells_its_server(ran_copy: Project):
+    """The temporary server is in the same process group and must outlive the run."""
+    ran_copy.set(generate__seed=1)
+    said = ran_copy.root / "said.txt"
+    with said.open("wb") as output:
+        flow = subprocess.Popen(
+            [sys.executable, "-m", "flows.pipeline"],
+            cwd=ran_copy.root,
+            env=ran_copy.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while flow.poll() is None and "Beginning subflow run" not in said.read_text():
+            time.sleep(0.2)
+        os.killpg(flow.pid, signal.SIGINT)
+        assert flow.wait(60) != 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(flow.pid, signal.SIGKILL)
+    assert "finished rows are kept" in said.read_text()
+    assert "Connection refused" not in said.read_text()
