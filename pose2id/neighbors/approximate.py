@@ -20,7 +20,8 @@ from pose2id.neighbors.table import NeighborTable, merge_candidates
 _SAMPLE = 1000  # rows on which recall is measured
 # Lists so short that one holds few identities: more of them cost training, but a row's neighbours
 # are then in the first lists visited.
-_LISTS = 16  # times the square root of the number of rows
+_LISTS = 24  # times the square root of the number of rows
+_ROUNDS = 8  # of k-means; more lists gain more than more rounds
 _TRAINING_POINTS = 39  # per list; faiss warns of fewer
 _LINKS = 16  # of a graph node per layer
 _ROWS_PER_SEARCH = 65536
@@ -85,6 +86,7 @@ def _build(features: Floats, method: str, effort: int, k: int) -> Any:  # noqa: 
     n_lists = max(1, min(round(_LISTS * n**0.5), n // _TRAINING_POINTS))
     lists = faiss.IndexIVFFlat(faiss.IndexFlatL2(dim), dim, n_lists)
     lists.cp.max_points_per_centroid = _TRAINING_POINTS
+    lists.cp.niter = _ROUNDS
     lists.nprobe = min(effort, n_lists)
     lists.train(features)
     lists.add(features)
