@@ -34,15 +34,24 @@ def mend_dvc_state(root: Path) -> None:
     _mend_rwlock(root / ".dvc" / "tmp" / "rwlock")
 
 
-def remember_server(root: Path) -> None:
-    """Notes the Prefect server that this process has started, for `end_orphan_server`."""
+def remember_servers(root: Path) -> list[psutil.Process]:
+    """Notes the Prefect servers that this process has started, for `end_orphan_server`.
+
+    Args:
+        root: The project's root folder.
+
+    Returns:
+        The temporary server; nothing if a lasting one is used.
+    """
     servers = [
-        [child.pid, child.create_time()]
+        child
         for child in psutil.Process().children()
         if "prefect.server" in " ".join(child.cmdline())
     ]
     if servers:
-        _servers(root).write_text(json.dumps([psutil.Process().pid, *servers]), encoding="utf-8")
+        noted = [psutil.Process().pid, *([one.pid, one.create_time()] for one in servers)]
+        _servers(root).write_text(json.dumps(noted), encoding="utf-8")
+    return servers
 
 
 def end_orphan_server(root: Path) -> None:

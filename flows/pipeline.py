@@ -24,8 +24,8 @@ from flows.console import friendly_errors
 from flows.environment import environment
 from flows.events import PARENT_TASK_RUN, events_file, forget_events
 from flows.lock import PipelineBusyError, pipeline_lock
-from flows.mending import end_orphan_server, mend_dvc_state, remember_server
-from flows.prefect_server import connect
+from flows.mending import end_orphan_server, mend_dvc_state, remember_servers
+from flows.prefect_server import connect, ended_with
 from flows.process import start_quickly
 from flows.shard_runs import ShownShards
 from flows.watch import remember, signature, unchanged
@@ -175,8 +175,9 @@ def main() -> None:
     with friendly_errors():
         end_orphan_server(Path())
         connect()
-        remember_server(Path())
-    state: State[Any] = pipeline(return_state=True)
+        servers = remember_servers(Path())
+    with ended_with(servers):
+        state: State[Any] = pipeline(return_state=True)
     if not state.is_completed():
         with suppress(BrokenPipeError):
             sys.stderr.write(f"error: {state.message}\n")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import psutil
 from prefect.client.orchestration import get_client
 
 from pose2id.errors import Pose2IdError
+
+WATCH_S = 1.0
 
 
 class NoServerError(Pose2IdError):
@@ -41,3 +48,40 @@ def connect() -> str:
             "no server and leaves the same tables"
         ) from error
     return address
+
+
+@contextmanager
+def ended_with(servers: Sequence[psutil.Process]) -> Iterator[None]:
+    """Within it, this process ends as soon as its temporary server does.
+
+    Prefect would try for minutes to reach the server, and could do nothing without it.
+
+    Args:
+        servers: The temporary server; nothing is watched if there is none.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            if not all(map(_is_alive, servers)):
+                message = (
+                    "error: the temporary Prefect server has ended, and the run with it; finished "
+                    "stages and rows are kept. To go on, run the same command again"
+                )
+                os.write(2, f"\n{message}\n".encode())
+                os._exit(1)  # the stage that runs ends with this process
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _is_alive(server: psutil.Process) -> bool:
+    try:
+        return bool(server.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

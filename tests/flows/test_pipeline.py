@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tasks.store import read_table
@@ -108,27 +109,46 @@ def test_a_first_command_prepares_the_home_of_prefect(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_flow_and_tells_its_server(ran_copy: Project):
-    """The temporary server is in the same process group and must outlive the run."""
-    ran_copy.set(generate__seed=1)
-    said = ran_copy.root / "said.txt"
+def test_ctrl_c_ends_the_flow_but_not_its_server_first(ran_copy: Project):
+    """The temporary server is in the same process group; without it the flow cannot end."""
+    with generating(ran_copy) as flow:
+        os.killpg(flow.pid, signal.SIGINT)
+        assert flow.wait(60) != 0
+    said = (ran_copy.root / "said.txt").read_text(encoding="utf-8")
+    assert "finished rows are kept" in said
+    assert "Connection refused" not in said
+
+
+@pytest.mark.slow
+def test_a_flow_ends_with_its_temporary_server(ran_copy: Project):
+    with generating(ran_copy) as flow:
+        children = psutil.Process(flow.pid).children()
+        next(child for child in children if "prefect.server" in " ".join(child.cmdline())).kill()
+        assert flow.wait(60) == 1
+    said = (ran_copy.root / "said.txt").read_text(encoding="utf-8")
+    assert "the temporary Prefect server has ended" in said
+    assert "run the same command again" in said
+
+
+@contextlib.contextmanager
+def generating(project: Project) -> Iterator[subprocess.Popen[bytes]]:
+    """A flow in a process group of its own that is drawing pictures."""
+    project.set(generate__seed=1)
+    said = project.root / "said.txt"
     with said.open("wb") as output:
         flow = subprocess.Popen(
             [sys.executable, "-m", "flows.pipeline"],
-            cwd=ran_copy.root,
-            env=ran_copy.environment,
+            cwd=project.root,
+            env=project.environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        while flow.poll() is None and "Beginning subflow run" not in said.read_text():
+        while flow.poll() is None and b"Beginning subflow run" not in said.read_bytes():
             time.sleep(0.2)
-        os.killpg(flow.pid, signal.SIGINT)
-        assert flow.wait(60) != 0
+        yield flow
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(flow.pid, signal.SIGKILL)
-    assert "finished rows are kept" in said.read_text()
-    assert "Connection refused" not in said.read_text()
