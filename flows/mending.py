@@ -104,25 +104,35 @@ def _mend_rwlock(path: Path) -> None:
         log.warning("DVC's list of locks was half-written; it is empty now")
     written = path.stat().st_mtime
     writers = {
-        name: info for name, info in held.get("write", {}).items() if _is_alive(info, written)
+        name: info for name, info in held.get("write", {}).items() if _is_held(info, written)
     }
     readers = {
-        name: [info for info in infos if _is_alive(info, written)]
+        name: [info for info in infos if _is_held(info, written)]
         for name, infos in held.get("read", {}).items()
     }
     alive = {"write": writers, "read": {name: infos for name, infos in readers.items() if infos}}
     path.write_text(json.dumps(alive), encoding="utf-8")
 
 
-def _is_alive(info: dict[str, Any], written: float) -> bool:
-    """Whether the process that took a lock still runs.
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process still runs.
 
-    A later one of the same number does not count, and neither does a dead one that nobody has
-    collected, as containers without an init process have them; DVC takes both for the holder.
+    A dead one that nobody has collected, as containers without an init process have them, does not.
+    """
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_held(info: dict[str, Any], written: float) -> bool:
+    """Whether the process that took a lock still runs; a later one of the same number is another.
+
+    DVC takes such a one, and a dead one that nobody has collected, for the holder.
     """
     try:
         process = psutil.Process(info["pid"])
-        return bool(process.create_time() <= written and process.status() != psutil.STATUS_ZOMBIE)
+        return process.create_time() <= written and is_alive(process)
     except psutil.NoSuchProcess:
         return False
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import psutil
 from prefect.client.orchestration import get_client
 
+from flows.mending import is_alive
 from pose2id.errors import Pose2IdError
 
 WATCH_S = 1.0
@@ -63,7 +64,7 @@ def ended_with(servers: Sequence[psutil.Process]) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(WATCH_S):
-            if not all(map(_is_alive, servers)):
+            if not all(map(is_alive, servers)):
                 message = (
                     "error: the temporary Prefect server has ended, and the run with it; finished "
                     "stages and rows are kept. To go on, run the same command again"
@@ -78,10 +79,3 @@ def ended_with(servers: Sequence[psutil.Process]) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
-
-
-def _is_alive(server: psutil.Process) -> bool:
-    try:
-        return bool(server.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

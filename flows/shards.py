@@ -60,7 +60,8 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         if runtime.workers > 1:
             _share_cores(runtime.workers)
         root = Path(jobs[0].root)
-        tell(root, "shards", n_shards=len(jobs), retries=2 * runtime.retries)
+        most_retries = 2 * runtime.retries  # after failures, and after kills of the worker process
+        tell(root, "shards", n_shards=len(jobs), retries=most_retries)
     if runtime.workers == 1:
         done = {}
         for job in jobs:

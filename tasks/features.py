@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pose2id.errors import DataError
 from pose2id.extractors.base import Extractor
 from tasks import schema
 from tasks.params import FeaturesParams, Params
-from tasks.stage import Job, ShardReport, jobs
+from tasks.stage import LOADING, Job, ShardReport, jobs
 from tasks.store import (
     RowCache,
     read_table,
@@ -39,7 +38,7 @@ def plan(params: Params, root: Path, split: str) -> list[Job]:
 
 def run_shard(job: Job) -> ShardReport:
     """Extracts the features of one shard that the cache lacks, then writes the shard's table."""
-    with _LOADING:
+    with LOADING:
         extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
     sources = _originals(job) | _generated(job)
     # The batch's shape decides the last bits of a feature, so it is part of the key.
@@ -60,9 +59,6 @@ def run_shard(job: Job) -> ShardReport:
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
     """Nothing is left to do: every shard has written its own part."""
-
-
-_LOADING = threading.Lock()  # shards on other threads wait for the first to load
 
 
 @functools.lru_cache(maxsize=1)

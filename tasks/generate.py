@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from pose2id.generation.base import Generator
 from tasks import schema
 from tasks.params import GenerateParams, Params
 from tasks.poses import read_poses
-from tasks.stage import Job, ShardReport, jobs
+from tasks.stage import LOADING, Job, ShardReport, jobs
 from tasks.store import RowCache, read_table, sha256_hex, shard_of, shard_prefix, write_table
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def run_shard(job: Job) -> ShardReport:
     params = job.params.generate
     images = _images_of_shard(job)
     pose_ids, keypoints = read_poses(job.layout)
-    with _LOADING:
+    with LOADING:
         generator = load_generator(params, job.root, job.params.runtime.device)
     seeds = {
         (image_id, pose_id): noise_seed(params, image_id, pose_id)
@@ -82,9 +81,6 @@ def run_shard(job: Job) -> ShardReport:
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
     """Nothing is left to do: every shard has written its own part."""
-
-
-_LOADING = threading.Lock()  # shards on other threads wait for the first to load
 
 
 @functools.lru_cache(maxsize=1)

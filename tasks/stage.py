@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -10,6 +11,9 @@ from typing import Any, Protocol, cast
 from pose2id.errors import ParamsError
 from tasks.params import Params
 from tasks.schema import Layout
+
+# Held while a network is loaded, which shards on other threads wait for instead of loading it too.
+LOADING = threading.Lock()
 
 # Name -> whether the stage runs once per split. The order of stages is dvc.yaml's alone.
 STAGES: dict[str, bool] = {

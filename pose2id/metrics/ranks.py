@@ -66,7 +66,9 @@ class RankCounter:
             sizes = close[unclear]
             starts = sizes.cumsum() - sizes
             slots = np.arange(sizes.sum()) + np.repeat(before[unclear] - starts, sizes)
-            self._doubts.append(_Doubt(query, ranks, unclear, sizes, order[slots], targets, exact))
+            self._doubts.append(
+                _Doubt(query, ranks, unclear, targets[unclear], exact[unclear], sizes, order[slots])
+            )
         return ranks
 
     def settle(self) -> None:
@@ -78,13 +80,8 @@ class RankCounter:
         queries = np.repeat([doubt.query for doubt in self._doubts], n_rivals)
         their = self._distances.exact(queries, rivals)
         sizes = np.concatenate([doubt.sizes for doubt in self._doubts])
-        own, index = (
-            np.repeat(np.concatenate(values), sizes)
-            for values in (
-                [doubt.exact[doubt.unclear] for doubt in self._doubts],
-                [doubt.targets[doubt.unclear] for doubt in self._doubts],
-            )
-        )
+        own = np.repeat(np.concatenate([doubt.exact for doubt in self._doubts]), sizes)
+        index = np.repeat(np.concatenate([doubt.targets for doubt in self._doubts]), sizes)
         first = (their < own) | ((their == own) & (rivals < index))
         ahead = np.add.reduceat(first, sizes.cumsum() - sizes, dtype=np.int64)
         start = 0
@@ -102,20 +99,20 @@ class _Doubt:
     Attributes:
         query: Index of the query.
         ranks: `(P,)` ranks as if every rival came after its target; completed in place.
-        unclear: `(U,)` which targets have rivals.
-        sizes: `(U,)` number of rivals, the target itself among them.
+        unclear: `(U,)` places in `ranks` of the targets that have rivals.
+        targets: `(U,)` their gallery indices.
+        exact: `(U,)` their exact distances.
+        sizes: `(U,)` their numbers of rivals, the target itself among them.
         rivals: `(sum of sizes,)` gallery indices.
-        targets: `(P,)` gallery indices.
-        exact: `(P,)` exact distances of the targets.
     """
 
     query: int
     ranks: Ints
     unclear: Ints
-    sizes: Ints
-    rivals: Ints
     targets: Ints
     exact: Floats
+    sizes: Ints
+    rivals: Ints
 
 
 def nearest(row: Floats, k: int, distances: DistanceSource, query: int) -> tuple[Ints, Floats]:
