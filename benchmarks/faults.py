@@ -35,9 +35,9 @@ from tests.flows.conftest import save_tiny_model, tiny_copy
 
 # Way of running -> command and values of params.yaml; none changes a byte.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "demo": ("flows.demo", {"runtime__runner": "threads", "runtime__workers": 1}),
-    "processes": ("flows.demo", {"runtime__runner": "processes", "runtime__workers": 2}),
-    "flow": ("flows.pipeline", {"runtime__runner": "threads", "runtime__workers": 2}),
+    "demo": ("flows.cli.demo", {"runtime__runner": "threads", "runtime__workers": 1}),
+    "processes": ("flows.cli.demo", {"runtime__runner": "processes", "runtime__workers": 2}),
+    "flow": ("flows.orchestration.pipeline", {"runtime__runner": "threads", "runtime__workers": 2}),
     "part": (
         "dvc repro features@query",
         {"runtime__runner": "threads", "runtime__workers": 1},
@@ -48,11 +48,11 @@ KINDS = {
     "resource_tracker": "helper",
     "multiprocessing.spawn": "worker process",
     "uvicorn": "Prefect server",
-    "flows.pipeline": "flow",
-    "flows.stage": "stage",
-    "flows.render": "stage render",
+    "flows.orchestration.pipeline": "flow",
+    "flows.cli.stage": "stage",
+    "flows.cli.render": "stage render",
     "-m dvc": "dvc",
-    "flows.demo": "command",
+    "flows.cli.demo": "command",
 }
 MAX_KILLS_PER_ROUND = 6
 GONE_TIMEOUT_S = 60
@@ -228,7 +228,7 @@ def finish(project: Project, way: str, tally: Tally | None = None) -> None:
             break
         tally.refusals.append(said(project))
         if WAYS[way][0].startswith("dvc"):
-            project.run("flows.mending")  # the other commands do it themselves
+            project.run("flows.process.repair")  # the other commands do it themselves
     raise RuntimeError(f"{way} does not complete:\n{said(project)}")
 
 
@@ -278,7 +278,9 @@ def kind_of(process: psutil.Process) -> str:
     for mark, kind in KINDS.items():
         if mark in command:
             return (
-                f"stage {command.split('flows.stage ')[1].split()[0]}" if kind == "stage" else kind
+                f"stage {command.split('flows.cli.stage ')[1].split()[0]}"
+                if kind == "stage"
+                else kind
             )
     return "other"
 

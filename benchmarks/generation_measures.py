@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.datasets.synthetic import (
+from pose2id.renderer import (
     STANDARD_JOINTS,
     Camera,
     Identity,
@@ -15,7 +15,7 @@ from pose2id.datasets.synthetic import (
     render_studio,
     studio_mask,
 )
-from pose2id.datasets.synthetic.render import STUDIO_GROUND
+from pose2id.renderer.render import STUDIO_GROUND
 
 Pictures = NDArray[np.uint8]
 Features = NDArray[np.float32]

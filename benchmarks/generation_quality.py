@@ -36,9 +36,9 @@ from pose2id.generation.checkpoints import load_model, load_part
 from pose2id.generation.identity_net import IdentityNet
 from pose2id.generation.ipg import IpgGenerator
 from pose2id.generation.sampler import Sampling, Solver
-from pose2id.generation.training.card import EVALUATION_MARK
 from pose2id.metrics import FeatureDistances, evaluate
 from pose2id.poses.standard import STANDARD_POSES
+from pose2id.training.card import EVALUATION_MARK
 
 ETAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SETTINGS: tuple[tuple[Solver, int], ...] = (

@@ -25,9 +25,9 @@ SHARDS = (8, 64)
 RUNNERS = ("threads", "processes", "ray", "dask")
 PLAIN = """
 from pathlib import Path
-from flows.stage import run_stage
-from tasks.params import load_params
-from tasks.stage import STAGES
+from flows.cli.stage import run_stage
+from tasks.tables.params import load_params
+from tasks.stages.base import STAGES
 params = Path("params.yaml")
 for stage, per_split in STAGES.items():
     for split in load_params(params).splits if per_split else ("",):
@@ -60,13 +60,15 @@ def measure(folder: Path, people: int) -> tuple[int, float, float, float]:
     project.set(splits=["train", "query", "gallery"])  # as the demo
     project.set("data/demo/params.yaml", test_identities=people)
     project.run("dvc", "repro", "data/demo/dvc.yaml:render")
-    project.run("flows.pipeline")  # Prefect makes its database once, which is not counted
+    project.run(
+        "flows.orchestration.pipeline"
+    )  # Prefect makes its database once, which is not counted
     n_images = len(list((project.root / "data" / "demo").rglob("*.jpg")))
     return (
         n_images,
         seconds(project, "-c", PLAIN),
         seconds(project, "-m", "dvc", "repro"),
-        seconds(project, "-m", "flows.pipeline"),
+        seconds(project, "-m", "flows.orchestration.pipeline"),
     )
 
 
@@ -83,7 +85,7 @@ def compare_runners(folder: Path) -> None:
         for shards in SHARDS:
             project.set(shards=shards)
             found[shards] = seconds(
-                project, "-m", "flows.stage", "generate", "gallery", fresh=False
+                project, "-m", "flows.cli.stage", "generate", "gallery", fresh=False
             )
         price = (found[many] - found[few]) / (many - few)
         print(f"{runner:>10}{found[few]:>12.1f}{found[many]:>12.1f}{price:>10.3f}", flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from pose2id.datasets.synthetic import (
+from pose2id.renderer import (
     STANDARD_JOINTS,
     Camera,
     Identity,

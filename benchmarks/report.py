@@ -24,8 +24,8 @@ from tests.tasks.factory import Spec, write_project
 BUILD = """
 import sys
 from pathlib import Path
-from tasks.params import load_params
-from tasks.report import plan, run_shard
+from tasks.tables.params import load_params
+from tasks.stages.report import plan, run_shard
 root = Path(sys.argv[1])
 for job in plan(load_params(root / "params.yaml"), root, ""):
     run_shard(job)

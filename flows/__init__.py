@@ -34,3 +34,6 @@ _binaries = str(Path(sys.executable).parent)
 _search_path = os.environ.get("PATH", os.defpath)
 if _search_path.split(os.pathsep)[0] != _binaries:
     os.environ["PATH"] = os.pathsep.join([_binaries, _search_path])
+
+# `python -m flows.query` and its like are kept for one release: flows/aliases/.
+__path__.append(str(Path(__file__).with_name("aliases")))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.stage import STAGES
+from tasks.stages.base import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {
@@ -66,17 +66,17 @@ def test_imports_point_down_the_layers(path: Path) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_that_run_in_sequence_do_not_write_each_others_tables(stage: str) -> None:
-    others = {ROOT / "tasks" / f"{name}.py" for name in STAGES if name != stage}
+    others = {ROOT / "tasks/stages" / f"{name}.py" for name in STAGES if name != stage}
     # poses.py also holds the reader of its own table, which generate uses
-    allowed = {ROOT / "tasks" / "poses.py"}
-    assert not (local_files(ROOT / "tasks" / f"{stage}.py") & others) - allowed
+    allowed = {ROOT / "tasks/stages/poses.py"}
+    assert not (local_files(ROOT / "tasks/stages" / f"{stage}.py") & others) - allowed
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_knows_the_code_that_a_stage_runs(stage: str) -> None:
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
     declared = [ROOT / dep for dep in definition["deps"]]
-    needed = closure(ROOT / "tasks" / f"{stage}.py")
+    needed = closure(ROOT / "tasks/stages" / f"{stage}.py")
     uncovered = {
         str(path.relative_to(ROOT))
         for path in needed

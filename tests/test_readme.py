@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.query import answer
-from flows.questions import read_questions
-from tasks.catalog import build_catalog, connect
-from tasks.schema import Layout
+from flows.cli.query import answer
+from flows.cli.questions import read_questions
+from tasks.tables.catalog import build_catalog, connect
+from tasks.tables.schema import Layout
 from tests.conftest import ROOT
 from tests.tasks.factory import Spec, write_project
 
@@ -35,7 +35,7 @@ COMMANDS = sorted(
 def test_the_ten_questions_are_those_of_the_command():
     assert [question.sql for question in read_questions()] == SQL
     assert all(f"**{question.text}**" in README for question in read_questions())
-    assert all(f"flows.query {question.name}" in README for question in read_questions())
+    assert all(f"flows.cli.query {question.name}" in README for question in read_questions())
 
 
 @pytest.fixture(scope="module")

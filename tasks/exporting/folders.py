@@ -10,7 +10,7 @@ import csv
 from pathlib import Path
 
 from tasks.exporting.source import Advance, SplitPictures, write_bytes
-from tasks.marking import to_jpeg
+from tasks.tables.synthetic_mark import to_jpeg
 
 FOLDER_OF = {
     "train": "bounding_box_train_gen",

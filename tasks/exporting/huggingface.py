@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tasks.exporting.source import Advance, Picture, SplitPictures, in_chunks
-from tasks.params import DatasetParams
+from tasks.tables.params import DatasetParams
 
 PICTURES_PER_FILE = 2000
 PICTURES_PER_ROW_GROUP = 200  # a reader takes a whole group at a time

@@ -9,8 +9,8 @@ from pose2id.errors import ParamsError
 from tasks.exporting import fiftyone, folders, huggingface, vectors, webdataset
 from tasks.exporting.source import Advance, SplitPictures
 from tasks.exporting.target import new_folder, write_manifest
-from tasks.params import Params
-from tasks.schema import Layout
+from tasks.tables.params import Params
+from tasks.tables.schema import Layout
 
 PICTURE_FORMATS = {
     "folders": folders.write,

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import pyarrow.parquet as pq
 
 from pose2id.errors import DataError
-from tasks.marking import Mark, mark_picture
-from tasks.schema import Layout
-from tasks.store import read_table
+from tasks.tables.schema import Layout
+from tasks.tables.store import read_table
+from tasks.tables.synthetic_mark import Mark, mark_picture
 
 BATCH_ROWS = 256  # pictures held in memory at a time
 MAX_STEM_CHARS = 120

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.schema import Layout
-from tasks.store import read_table
-from tasks.store import vectors as read_vectors
+from tasks.tables.schema import Layout
+from tasks.tables.store import read_table
+from tasks.tables.store import vectors as read_vectors
 
 RAW = "raw"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from tasks.marking import Mark, mark_picture
 from tasks.reporting.plots import svg
+from tasks.tables.synthetic_mark import Mark, mark_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks import schema
 from tasks.reporting.tables import Tables
+from tasks.tables import schema
 
 ID = "data"
 CONTEXT: dict[str, Any] = {

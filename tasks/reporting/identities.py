@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.marking import Mark
 from tasks.reporting.assets import Asset, Assets
 from tasks.reporting.tables import Row, Tables
-from tasks.schema import ORIGINAL_POSE_ID
+from tasks.tables.schema import ORIGINAL_POSE_ID
+from tasks.tables.synthetic_mark import Mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from tasks.params import Params
 from tasks.reporting.tables import FILES, Row, Tables
+from tasks.tables.params import Params
 
 MAX_CARD_CHARS = 20_000
 TABLES_IN_WORDS = {

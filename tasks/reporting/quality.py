@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from tasks.marking import Mark
 from tasks.reporting.assets import Asset, Assets
 from tasks.reporting.tables import Row, Tables
-from tasks.schema import ORIGINAL_POSE_ID
+from tasks.tables.schema import ORIGINAL_POSE_ID
+from tasks.tables.synthetic_mark import Mark
 
 MAX_EXAMPLES = 16
 MAX_REJECTS = 50

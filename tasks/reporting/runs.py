@@ -12,8 +12,8 @@ from typing import Any
 from tasks.reporting.assets import Assets
 from tasks.reporting.pages import render
 from tasks.reporting.plots import history_plot
-from tasks.schema import Layout
-from tasks.store import atomic_path, read_table
+from tasks.tables.schema import Layout
+from tasks.tables.store import atomic_path, read_table
 
 MAX_RUNS = 100
 

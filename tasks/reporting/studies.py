@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.reporting.pages import render
-from tasks.schema import Layout
-from tasks.store import atomic_path, read_table
-from tasks.study_plots import plot_ablation, plot_tuning
+from tasks.reporting.study_plots import plot_ablation, plot_tuning
+from tasks.tables.schema import Layout
+from tasks.tables.store import atomic_path, read_table
 
 WIDTH_PX, HEIGHT_PX = 1152, 307  # of the plots, three panels side by side
 

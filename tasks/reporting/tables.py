@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.catalog import connect, create_views
-from tasks.params import Params
-from tasks.schema import Layout
+from tasks.tables.catalog import connect, create_views
+from tasks.tables.params import Params
+from tasks.tables.schema import Layout
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.report import merge, plan, run_shard
+from tasks.stages.report import merge, plan, run_shard
 from tests.tasks.factory import Spec, write_project
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="pip install selenium")

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.stage import run_stage
-from tasks.stage import STAGES
+from flows.cli.stage import run_stage
+from tasks.stages.base import STAGES
 from tests.conftest import ROOT, Project, small_project
 
 MODEL = "models/tiny"

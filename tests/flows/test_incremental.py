@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store import read_table
+from tasks.tables.store import read_table
 from tests.flows.conftest import FOLDERS, Stages
 
 CHAIN = ("index", "poses", "generate", "features")

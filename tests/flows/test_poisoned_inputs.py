@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.store import read_table
+from tasks.tables.store import read_table
 from tests.flows.conftest import Stages
 
 ACCEPTED = None

@@ -17,10 +17,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tasks import schema
-from tasks.params import Params, parse_params
-from tasks.schema import Layout
-from tasks.store import shard_of, vector_column, write_table
+from tasks.tables import schema
+from tasks.tables.params import Params, parse_params
+from tasks.tables.schema import Layout
+from tasks.tables.store import shard_of, vector_column, write_table
 from tests.tasks.factory_results import Side, write_results
 
 VARIANTS = ("base", "ipg", "nfc", "ipg_nfc")

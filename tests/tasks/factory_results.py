@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pose2id.bootstrap import paired_bootstrap
 from pose2id.metrics import Evaluation, FeatureDistances, evaluate, identity_density
-from tasks import schema
-from tasks.schema import Layout
-from tasks.store import write_table
+from tasks.tables import schema
+from tasks.tables.schema import Layout
+from tasks.tables.store import write_table
 
 PRODUCER = "5" * 64
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 import yaml
 
-import tasks.train
+import tasks.studies.training
 from pose2id.errors import ParamsError, WeightsError
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.config import VaeConfig
-from pose2id.generation.training.identity import batch_hard_triplet, camera_map
-from pose2id.generation.training.ipg import IpgJob, identification_loss, velocity_weight
-from pose2id.generation.training.recipe import read_recipe
-from pose2id.generation.training.vae_start import fresh_vae
+from pose2id.training.identity import batch_hard_triplet, camera_map
+from pose2id.training.ipg import IpgJob, identification_loss, velocity_weight
+from pose2id.training.recipe import read_recipe
+from pose2id.training.vae_start import fresh_vae
 
 LOOP = {"steps": 4, "lr": 1e-3, "checkpoint_every": 2, "sample_every": 4}
 
@@ -92,10 +92,10 @@ def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.train, "VALIDATION_IDENTITIES", 2)
-        tasks.train.train_vae(_recipe(folder))
-        tasks.train.train_identity(_recipe(folder))
-        tasks.train.train_ipg(_recipe(folder))
+        patch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
+        tasks.studies.training.train_vae(_recipe(folder))
+        tasks.studies.training.train_identity(_recipe(folder))
+        tasks.studies.training.train_ipg(_recipe(folder))
     return folder
 
 
@@ -115,15 +115,15 @@ def test_training_leaves_a_loadable_model_with_unit_latents_and_a_card(trained):
 def test_a_stopped_ipg_training_goes_on_with_the_same_losses(trained, tmp_path):
     whole = _losses(trained / "runs" / "ipg")
     (trained / "runs" / "ipg").rename(tmp_path / "whole")
-    tasks.train.train_ipg(_recipe(trained), stop_after=3)
+    tasks.studies.training.train_ipg(_recipe(trained), stop_after=3)
     assert len(_losses(trained / "runs" / "ipg")) == 3
-    tasks.train.train_ipg(_recipe(trained))
+    tasks.studies.training.train_ipg(_recipe(trained))
     assert _losses(trained / "runs" / "ipg") == whole
 
 
 def test_training_changes_only_what_is_trained(trained):
     recipe = _recipe(trained)
-    fresh, tuned = tasks.train._fresh_model(recipe), load_model(trained / "out").model
+    fresh, tuned = tasks.studies.training._fresh_model(recipe), load_model(trained / "out").model
     for name, tensor in fresh.state_dict().items():
         half = tensor.to(torch.float16).float()
         if name.startswith(("vae.encoder.", "vae.quant_conv.", "identity.")):
@@ -136,7 +136,7 @@ def test_training_changes_only_what_is_trained(trained):
 
 def test_fine_tuning_starts_from_given_weights(trained, tmp_path):
     recipe = _recipe(tmp_path, start=str(trained / "out"), identity=False)
-    tasks.train.train_ipg(recipe, stop_after=2)
+    tasks.studies.training.train_ipg(recipe, stop_after=2)
     old, new = load_model(trained / "out").model, load_model(tmp_path / "out").model
     assert new.config == old.config
     change = new.denoising_unet.conv_in.weight - old.denoising_unet.conv_in.weight
@@ -146,14 +146,14 @@ def test_fine_tuning_starts_from_given_weights(trained, tmp_path):
 def test_fine_tuning_takes_the_identity_network_that_the_recipe_trains(
     trained, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(tasks.train, "VALIDATION_IDENTITIES", 2)
+    monkeypatch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
     recipe = _recipe(tmp_path, start=str(trained / "out"))
     with pytest.raises(WeightsError, match=r"flows\.train identity"):
-        tasks.train.train_ipg(recipe, stop_after=1)
+        tasks.studies.training.train_ipg(recipe, stop_after=1)
     longer = recipe.identity.loop.model_copy(update={"steps": 8})
     section = recipe.identity.model_copy(update={"loop": longer})
-    tasks.train.train_identity(recipe.model_copy(update={"identity": section}))
-    tasks.train.train_ipg(recipe, stop_after=1)
+    tasks.studies.training.train_identity(recipe.model_copy(update={"identity": section}))
+    tasks.studies.training.train_ipg(recipe, stop_after=1)
     old, new = load_model(trained / "out").model, load_model(tmp_path / "out").model
     weight = "base.patch_embed.proj.weight"
     assert not torch.equal(old.identity.state_dict()[weight], new.identity.state_dict()[weight])
@@ -169,15 +169,17 @@ def test_weights_to_start_from_keep_their_autoencoder_and_sizes(trained, tmp_pat
     recipe = _recipe(tmp_path, start=str(trained / "out"), identity=False)
     other = recipe.model.model_copy(update={"identity_tokens": 3})
     with pytest.raises(ParamsError, match="has other sizes"):
-        tasks.train.train_ipg(recipe.model_copy(update={"model": other}))
+        tasks.studies.training.train_ipg(recipe.model_copy(update={"model": other}))
 
 
 def test_the_decoder_can_be_trained_on_after_ipg(trained, monkeypatch):
-    monkeypatch.setattr(tasks.train, "VALIDATION_IDENTITIES", 2)
+    monkeypatch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
     before = load_model(trained / "out").model.state_dict()
     losses = _losses(trained / "runs" / "ipg")
-    tasks.train.train_decoder(_recipe(trained))
-    tasks.train.train_ipg(_recipe(trained))  # nothing left to train: takes the new decoder
+    tasks.studies.training.train_decoder(_recipe(trained))
+    tasks.studies.training.train_ipg(
+        _recipe(trained)
+    )  # nothing left to train: takes the new decoder
     assert _losses(trained / "runs" / "ipg") == losses
     after = load_model(trained / "out").model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -196,21 +198,21 @@ def test_a_recipe_that_continues_another_repeats_nothing(trained, tmp_path):
         "ipg": {"loop": LOOP, "start": "out"},
     }
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(own))
-    found = tasks.train.read_recipe_file(tmp_path / "second.yaml")
+    found = tasks.studies.training.read_recipe_file(tmp_path / "second.yaml")
     assert (found.seed, found.runs) == (9, Path("later"))
     assert (found.data, found.model) == (_recipe(trained).data, _recipe(trained).model)
     assert found.vae is None
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(own | {"continues": "second.yaml"}))
     with pytest.raises(ParamsError, match="names the recipe itself"):
-        tasks.train.read_recipe_file(tmp_path / "second.yaml")
+        tasks.studies.training.read_recipe_file(tmp_path / "second.yaml")
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(own | {"continues": "none.yaml"}))
     with pytest.raises(ParamsError, match=r"none\.yaml can't be read"):
-        tasks.train.read_recipe_file(tmp_path / "second.yaml")
+        tasks.studies.training.read_recipe_file(tmp_path / "second.yaml")
 
 
 def test_ipg_needs_its_frozen_parts(tmp_path):
     with pytest.raises(WeightsError, match=r"flows\.train vae"):
-        tasks.train.train_ipg(_recipe(tmp_path))
+        tasks.studies.training.train_ipg(_recipe(tmp_path))
 
 
 def test_a_fresh_autoencoder_already_shows_colours():
@@ -244,9 +246,9 @@ def test_the_right_person_must_be_nearer_than_others():
 def test_the_identity_loss_reaches_the_latents_and_leaves_the_frozen_parts_alone(trained):
     recipe = _recipe(trained)
     model = load_model(trained / "out").model
-    for part in tasks.train.FROZEN_PARTS:
+    for part in tasks.studies.training.FROZEN_PARTS:
         model.get_submodule(part).requires_grad_(False)
-    job = IpgJob(model, recipe.ipg.loss, tasks.train.open_pool(recipe), "a" * 16)
+    job = IpgJob(model, recipe.ipg.loss, tasks.studies.training.open_pool(recipe), "a" * 16)
     table = job._pool.table
     targets = np.flatnonzero(table.is_target & (table.identity < 2))
     latents = job._tensor(job._latents[targets]).requires_grad_()

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from pose2id.errors import ParamsError, WeightsError
-from pose2id.generation.training.loop import LoopConfig, learning_rate, train
+from pose2id.training.loop import LoopConfig, learning_rate, train
 
 CONFIG = LoopConfig(
     seed=3, steps=40, lr=0.05, warmup_steps=5, checkpoint_every=4, sample_every=20, accumulation=2

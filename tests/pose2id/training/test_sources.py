@@ -6,10 +6,10 @@ from PIL import Image
 
 from pose2id.datasets.base import ImageRecord
 from pose2id.errors import DataError, ParamsError
-from pose2id.generation.training.pool import Pool
-from pose2id.generation.training.recipe import read_recipe
-from pose2id.generation.training.sources import STUDIO, IndexedSource, PairIndex, RenderedSource
 from pose2id.poses.standard import STANDARD_POSES
+from pose2id.training.pool import Pool
+from pose2id.training.recipe import read_recipe
+from pose2id.training.sources import STUDIO, IndexedSource, PairIndex, RenderedSource
 
 RENDERED = RenderedSource(seed=5, identities=3, shots=2, standard=3, free=1)
 

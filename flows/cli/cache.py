@@ -1,0 +1,100 @@
+"""`python -m flows.cache`: size and age of the row cache, pruning, and making an image again."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import friendly_errors, show, show_table
+from pose2id.errors import DataError, ParamsError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+UNITS_S = {"m": 60, "h": 3600, "d": 86400}
+UNITS_BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@app.command("show")
+def show_usage() -> None:
+    """Shows rows, size and age of what the cache holds."""
+    from tasks.tables.cache import usage
+    from tasks.tables.schema import Layout
+
+    rows = [
+        (
+            item.kind,
+            item.n_rows,
+            item.n_needed,
+            item.n_segments,
+            f"{item.n_bytes / 2**20:.1f} MiB",
+            f"{item.oldest_s / 86400:.1f} d",
+            f"{item.newest_s / 86400:.1f} d",
+        )
+        for item in usage(Layout())
+    ]
+    columns = ("kind", "rows", "needed now", "files", "size", "longest unused", "last used")
+    show_table(columns, rows)
+
+
+@app.command()
+@friendly_errors()
+def prune(
+    unused_for: Annotated[str, typer.Option(help="Such as 30d, 12h or 90m.")] = "",
+    max_size: Annotated[str, typer.Option(help="Such as 20G or 500M.")] = "",
+) -> None:
+    """Drops cached rows by age or size, never one that the present tables need."""
+    from flows.process.lock import pipeline_lock
+    from tasks.tables.cache import prune as prune_rows
+    from tasks.tables.schema import Layout
+
+    if not unused_for and not max_size:
+        raise ParamsError("say what may go: --unused-for 30d, or --max-size 20G, or both")
+    with pipeline_lock(Path(), "cache prune"):
+        n_dropped = prune_rows(
+            Layout(),
+            unused_for_s=_quantity(unused_for, UNITS_S) if unused_for else None,
+            max_bytes=int(_quantity(max_size, UNITS_BYTES)) if max_size else None,
+        )
+    show(f"{n_dropped} rows dropped")
+
+
+@app.command()
+@friendly_errors()
+def remake(
+    image_id: Annotated[str, typer.Argument(help="Such as query/0001_c1s1_000001_00.")],
+) -> None:
+    """Draws one image again in all poses and brings everything after it up to date."""
+    from flows.process.lock import pipeline_lock
+    from tasks.tables.cache import forget
+    from tasks.tables.schema import Layout
+
+    split = image_id.partition("/")[0]
+    with pipeline_lock(Path(), f"remake {image_id}"):
+        n_dropped = forget(Layout(), image_id)
+    if not n_dropped:
+        raise DataError(
+            f"no row of {image_id!r} is in the cache; image ids look like "
+            "'query/0001_c1s1_000001_00': python -m flows.query \"SELECT image_id FROM index\""
+        )
+    show(f"{n_dropped} rows of {image_id} dropped; making them again")
+    dvc = [sys.executable, "-m", "dvc", "repro"]
+    for options in (["-f", "-s", f"generate@{split}"], ["-f", "-s", f"features@{split}"], []):
+        done = subprocess.run([*dvc, *options], check=False)
+        if done.returncode:
+            raise typer.Exit(done.returncode)
+
+
+def _quantity(text: str, units: dict[str, int]) -> float:
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?)([{''.join(units)}])", text)
+    if match is None:
+        raise ParamsError(f"{text!r} is not a quantity; a number and one of {', '.join(units)}")
+    return float(match[1]) * units[match[2]]
+
+
+if __name__ == "__main__":
+    app()

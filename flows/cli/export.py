@@ -1,0 +1,103 @@
+"""Ways out: `python -m flows.export --format hf --split train --out exports/train`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import friendly_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Format(StrEnum):
+    """The formats, as the command line names them."""
+
+    FOLDERS = "folders"
+    HF = "hf"
+    WEBDATASET = "webdataset"
+    FIFTYONE = "fiftyone"
+    NPY = "npy"
+    PT = "pt"
+
+
+class Features(StrEnum):
+    """The features that can leave as arrays."""
+
+    RAW = "raw"
+    BASE = "base"
+    IPG = "ipg"
+    NFC = "nfc"
+    IPG_NFC = "ipg_nfc"
+
+
+@app.command()
+@friendly_errors()
+def main(
+    file_format: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="Pictures: folders (query_gen/pose1/..., as the method's authors name them), hf "
+            "(Hugging Face), webdataset, fiftyone. Features: npy, pt.",
+        ),
+    ],
+    split: Annotated[
+        list[str] | None, typer.Option(help="Split; may be given more than once. Default: all.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder. Default: exports/FORMAT.")] = None,
+    features: Annotated[
+        Features | None,
+        typer.Option(
+            help="npy, pt: raw (with generated pictures) or a centralized variant. "
+            "Default: ipg_nfc."
+        ),
+    ] = None,
+    accepted_only: Annotated[
+        bool,
+        typer.Option(
+            "--accepted-only", help="Pictures: leave out what the quality gates did not accept."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier export.")
+    ] = False,
+    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+) -> None:
+    """Exports generated pictures or features of any split, training images included.
+
+    Every picture says in its own metadata that it is synthetic, from which image and by what.
+    """
+    from flows.cli.console import progress, show_note, show_table
+    from tasks.exporting.run import PICTURE_FORMATS, Request, export
+    from tasks.exporting.source import count_pictures
+    from tasks.tables.params import load_params
+    from tasks.tables.schema import Layout
+
+    pictures = file_format in PICTURE_FORMATS
+    if pictures and features is not None:
+        raise typer.BadParameter("--features goes with --format npy or pt")
+    if accepted_only and not pictures:
+        raise typer.BadParameter("--accepted-only goes with a format of pictures")
+    parameters = load_params(params)
+    layout = Layout()
+    request = Request(
+        file_format=file_format.value,
+        splits=tuple(dict.fromkeys(split or parameters.splits)),
+        accepted_only=accepted_only,
+        features=(features or Features.IPG_NFC).value,
+    )
+    target = out or Path("exports") / file_format.value
+    unit = "pictures" if pictures else "rows"
+    total = sum(count_pictures(layout, name) for name in request.splits) if pictures else 0
+    with progress(f"export {file_format.value}", total, unit) as advance:
+        counts = export(layout, parameters, request, target, overwrite=overwrite, advance=advance)
+    show_table(("split", unit), list(counts.items()))
+    show_note(f"written to {target}")
+
+
+if __name__ == "__main__":
+    app()

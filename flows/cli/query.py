@@ -1,0 +1,211 @@
+"""Questions to the tables: `python -m flows.query "SELECT ..."`, or one of the named questions."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import csv
+import json
+import math
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.console import friendly_errors, show, show_note, show_table
+from flows.cli.questions import find_sql, read_questions
+from pose2id.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
+
+TABLE_ROWS = 50  # rows of a table for people, unless --limit says otherwise
+FETCH_ROWS = 2048
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+@friendly_errors()
+def main(
+    question: Annotated[
+        str, typer.Argument(help="SQL in quotes, or the name of a question. Default: list them.")
+    ] = "",
+    list_questions: Annotated[
+        bool, typer.Option("--list", help="List the named questions.")
+    ] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL instead of running it.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help=f"Most rows to print, 0 for all. Default of tables: {TABLE_ROWS}."
+        ),
+    ] = None,
+    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+) -> None:
+    """Answers a question about images, pictures, features, verdicts and scores.
+
+    The tables are views of data/pose2id.duckdb; nothing can be changed from here.
+    """
+    if as_csv and as_json:
+        raise typer.BadParameter("give --csv or --json, not both")
+    if not question or list_questions:
+        show_table(("name", "question"), [(q.name, q.text) for q in read_questions()])
+        show_note(
+            'views: flows.cli.query "SHOW TABLES"; columns: flows.cli.query "DESCRIBE summary"'
+        )
+        return
+    statement = find_sql(question)
+    if sql:
+        show(statement)
+        return
+    with open_database(params) as connection:
+        columns, rows = answer(connection, statement)
+        if as_csv:
+            _print_csv(columns, _first(rows, limit or 0))
+        elif as_json:
+            _print_json(columns, _first(rows, limit or 0))
+        else:
+            _print_table(columns, rows, TABLE_ROWS if limit is None else limit)
+
+
+def open_database(params: Path) -> duckdb.DuckDBPyConnection:
+    """Opens the project's database for reading, built first where there is none yet.
+
+    The file is no output of the pipeline's stages, so a checkout of results comes without it.
+    """
+    from tasks.tables.catalog import build_catalog, connect
+    from tasks.tables.params import load_params
+    from tasks.tables.schema import Layout
+
+    layout = Layout()
+    if not layout.database.is_file():
+        build_catalog(layout, load_params(params).splits)
+    return connect(layout.database, layout.root, read_only=True)
+
+
+def answer(
+    connection: duckdb.DuckDBPyConnection, sql: str
+) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Runs one SELECT.
+
+    Args:
+        connection: The database.
+        sql: One statement that reads.
+
+    Returns:
+        Names of the columns, made different from each other, and the rows.
+
+    Raises:
+        DataError: The SQL is not one statement that reads, or the database refuses it.
+    """
+    import duckdb
+
+    with _clear_errors(connection):
+        statements = connection.extract_statements(sql)
+        reading = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)  # MULTI: PIVOT
+        if len(statements) != 1 or statements[0].type not in reading:
+            raise DataError(
+                "a question is one SELECT (or FROM, WITH, PIVOT, DESCRIBE, SUMMARIZE, SHOW "
+                f"TABLES); got {len(statements)} statement(s): {sql.strip()[:80]!r}"
+            )
+        cursor = connection.execute(statements[0])
+    names = _distinct([column[0] for column in cursor.description or []])
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        with _clear_errors(connection):
+            while batch := cursor.fetchmany(FETCH_ROWS):
+                yield from batch
+
+    return names, rows()
+
+
+@contextlib.contextmanager
+def _clear_errors(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        views = ", ".join(_views(connection)) or "none yet: run dvc repro"
+        raise DataError(f"this SQL does not work. {error}\nThe views are {views}") from error
+
+
+def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    sql = "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1"
+    return [row[0] for row in connection.execute(sql).fetchall()]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Column names with a number behind those that occur again.
+
+    >>> _distinct(["pid", "ap", "pid"])
+    ['pid', 'ap', 'pid_2']
+    """
+    return [
+        name if name not in names[:i] else f"{name}_{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]
+
+
+def _first(rows: Iterator[tuple[Any, ...]], limit: int) -> Iterator[tuple[Any, ...]]:
+    """At most `limit` rows; all of them for 0."""
+    for number, row in enumerate(rows):
+        if limit and number == limit:
+            return
+        yield row
+
+
+def _print_table(columns: list[str], rows: Iterator[tuple[Any, ...]], limit: int) -> None:
+    shown = list(_first(rows, limit + 1 if limit else 0))
+    more = bool(limit) and len(shown) > limit
+    show_table(columns, shown[:limit] if more else shown)
+    if more:
+        show_note(f"the first {limit} rows; --limit 0 prints all")
+    elif not shown:
+        show_note("no rows")
+
+
+def _print_csv(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = [_json_value(value) for value in row]
+        writer.writerow([json.dumps(v) if isinstance(v, list | dict) else v for v in values])
+
+
+def _print_json(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    """A JSON array with one object per line."""
+    before = "["
+    for row in rows:
+        values = [_json_value(value) for value in row]
+        record = json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False)
+        sys.stdout.write(f"{before}\n{record}")
+        before = ","
+    show("[]" if before == "[" else "\n]")
+
+
+def _json_value(value: object) -> object:
+    """A value that JSON has: bytes as base64, NaN and infinity as null, dates as text."""
+    if isinstance(value, float | Decimal):
+        value = float(value)
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+if __name__ == "__main__":
+    app()

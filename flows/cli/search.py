@@ -1,0 +1,79 @@
+"""Finding a person: `python -m flows.search --image FILE -k 10`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import friendly_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class GalleryFeatures(StrEnum):
+    """The features of the gallery that a picture can be compared with."""
+
+    BASE = "base"
+    IPG = "ipg"
+    NFC = "nfc"
+    IPG_NFC = "ipg_nfc"
+
+
+@app.command()
+@friendly_errors()
+def main(
+    image: Annotated[Path, typer.Option(help="Picture of one person.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Length of the ranked list.")] = 10,
+    variant: Annotated[
+        GalleryFeatures,
+        typer.Option(help="The gallery's features; the picture itself has only its own feature."),
+    ] = GalleryFeatures.BASE,
+    out: Annotated[Path, typer.Option(help="PNG file to draw the ranked list to.")] = Path(
+        "ranked.png"
+    ),
+    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+) -> None:
+    """Ranks the gallery by likeness to the person of a picture, and draws the ranked list."""
+    from flows.cli.console import printable, show_note, show_table
+    from pose2id.datasets.images import decode_rgb, read_image_bytes
+    from pose2id.errors import DataError
+    from tasks.search.ranking import draw_ranked_list, search
+    from tasks.stages.features import load_extractor
+    from tasks.tables.params import load_params
+    from tasks.tables.schema import Layout
+    from tasks.tables.store import atomic_path
+
+    parameters = load_params(params)
+    try:
+        data = read_image_bytes(image)
+        picture = decode_rgb(data)
+    except DataError as error:
+        raise DataError(f"--image {image} {error}") from error
+    if out.suffix != ".png":
+        raise typer.BadParameter(f"--out must end in .png, got {out.name}")
+    root = Path()
+    extractor = load_extractor(parameters.features, str(root), parameters.runtime.device)
+    found = search(Layout(root), parameters, data, extractor, variant=variant.value, k=k)
+    known = "not in the index" if found.query_id is None else f"{found.query_id} in the index"
+    show_note(
+        f"{printable(str(image))} ({known}): its own {extractor.name} feature against the "
+        f"{variant.value} features of {parameters.score.gallery}, squared Euclidean distance"
+    )
+    verdicts = {None: "", True: "right", False: "wrong"}
+    rows = [
+        (hit.rank, hit.image_id, hit.pid, hit.camid, hit.distance, verdicts[hit.is_match])
+        + (("the same file",) if hit.is_same_file else ("",))
+        for hit in found.hits
+    ]
+    show_table(("rank", "image_id", "pid", "camid", "distance", "verdict", "note"), rows)
+    with atomic_path(out) as temporary:
+        drawing = draw_ranked_list(picture, found, root / parameters.dataset.root)
+        drawing.save(temporary, format="png")
+    show_note(f"drawn to {out}")
+
+
+if __name__ == "__main__":
+    app()

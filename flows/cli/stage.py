@@ -1,0 +1,93 @@
+"""The command that dvc.yaml calls: `python -m flows.stage STAGE [SPLIT]`.
+
+It is the only place that reads params.yaml.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.process.speed import end_quickly, note_success, start_quickly
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+log = logging.getLogger("flows")
+
+
+@app.command()
+def main(
+    stage: Annotated[str, typer.Argument(help="Name of the stage, for example generate.")],
+    split: Annotated[str, typer.Argument(help="Split, for the stages that run per split.")] = "",
+    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+) -> None:
+    """Runs one stage on the project in the current folder."""
+    from flows.cli.console import friendly_errors, setup_logging
+    from flows.orchestration.events import tell
+    from flows.process.signals import end_on_signals, end_with_parent
+    from pose2id.errors import Pose2IdError
+
+    setup_logging()
+    end_on_signals(f"{stage} {split}".strip())
+    if "DVC_STAGE" in os.environ:  # DVC frees its own lock when it is killed: go with it
+        end_with_parent()
+    with friendly_errors():
+        try:
+            run_stage(stage, split, params, Path())
+        except Pose2IdError as error:
+            tell(Path(), "error", text=str(error))
+            raise
+    note_success()
+
+
+def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
+    """Runs all shards of one stage, holding the project's lock.
+
+    Args:
+        stage: Name of the stage.
+        split: Split, or `""` for a stage over all splits.
+        params_file: The YAML file with the parameters.
+        root: The project's root folder.
+
+    Raises:
+        Pose2IdError: Parameters, data, weights, quality or the disk are not as they must be.
+    """
+    from flows.cli.console import progress
+    from flows.orchestration.shards import map_shards
+    from flows.process.disk import explained_disk_errors
+    from flows.process.lock import pipeline_lock
+    from tasks.stages.base import Job, ShardReport, check_split, load_stage
+    from tasks.tables.cache import sweep
+    from tasks.tables.params import load_params
+    from tasks.tables.schema import Layout
+
+    parameters = load_params(params_file)
+    module = load_stage(stage)
+    check_split(stage, split, parameters)
+    name = f"{stage} {split}".strip()
+    started = time.monotonic()
+    n_rows = 0
+    with explained_disk_errors(name), pipeline_lock(root, name):
+        sweep(Layout(root))
+        jobs = module.plan(parameters, root, split)
+        with progress(name, len(jobs), "shards") as advance:
+
+            def on_done(job: Job, report: ShardReport) -> None:
+                nonlocal n_rows
+                n_rows += report.n_rows
+                advance(1, f"{n_rows / (time.monotonic() - started):.1f} rows/s")
+                log.info("%s: %s", job.label, report)
+
+            reports = map_shards(jobs, parameters.runtime, on_done)
+        module.merge(parameters, root, split, reports)
+    log.info("%s done in %.1f s", name, time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    start_quickly()
+    end_quickly()
+    app()

@@ -1,0 +1,91 @@
+"""`python -m flows.weights`: the published model, from the hub or from a folder, in our layout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import friendly_errors, setup_logging, show
+from pose2id.errors import ParamsError, WeightsError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+# Repository and files of each published part, by name on the Hugging Face hub. No revision or
+# digest has been published; --revision pins one, and what was fetched is recorded.
+SOURCES = {
+    "yuanc3/Pose2ID": (
+        "transformer_20.pth",
+        "IFR.pth",
+        "pose_guider.pth",
+        "reference_unet.pth",
+        "denoising_unet.pth",
+    ),
+    "stabilityai/sd-vae-ft-mse": ("config.json", "diffusion_pytorch_model.safetensors"),
+}
+MODELS = ("pose2id",)
+
+
+@app.command()
+@friendly_errors()
+def fetch(
+    name: Annotated[str, typer.Argument(help="pose2id")],
+    target: Annotated[Path, typer.Option(help="Folder for the model in our layout.")] = Path(
+        "models/pose2id"
+    ),
+    revision: Annotated[str, typer.Option(help="Commit of yuanc3/Pose2ID on the hub.")] = "main",
+    half: Annotated[bool, typer.Option(help="Keep fp16 on disk, half the size.")] = False,
+) -> None:
+    """Fetches the published files from the Hugging Face hub and converts them."""
+    setup_logging()
+    if name not in MODELS:
+        raise ParamsError(f"there is no published model {name!r}; choose one of {list(MODELS)}")
+    downloads = Path(".cache", "weights", name)
+    os.environ["HF_HUB_OFFLINE"] = "0"  # every other command stays off the hub
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    for repository, files in SOURCES.items():
+        folder = downloads / (repository.split("/")[1] if "vae" in repository else "")
+        try:
+            snapshot_download(
+                repository,
+                revision=revision if repository == "yuanc3/Pose2ID" else None,
+                allow_patterns=[f"*{file}" for file in files],
+                local_dir=folder,
+            )
+        except (HfHubHTTPError, OSError) as error:
+            raise WeightsError(
+                f"{repository} could not be fetched from the hub: {error}. Fetch its files "
+                f"({', '.join(files)}) by other means, then: python -m flows.weights convert"
+            ) from error
+    _convert(downloads, target, half=half)
+
+
+@app.command()
+@friendly_errors()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Folder with the published files.")],
+    target: Annotated[Path, typer.Argument(help="Folder for the model in our layout.")],
+    half: Annotated[bool, typer.Option(help="Keep fp16 on disk, half the size.")] = False,
+) -> None:
+    """Converts published files that are already here; every key and shape is checked."""
+    setup_logging()
+    _convert(source, target, half=half)
+
+
+def _convert(source: Path, target: Path, *, half: bool) -> None:
+    import torch
+
+    from pose2id.generation.checkpoints import convert_official
+
+    dtype = torch.float16 if half else torch.float32
+    fingerprint = convert_official(source, target, dtype=dtype)
+    show(f"{target} holds the model, fingerprint {fingerprint}")
+    show(f"to use it, in params.yaml: generate.model: {target}, steps: 20, guidance_scale: 3.5")
+
+
+if __name__ == "__main__":
+    app()

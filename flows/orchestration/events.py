@@ -1,0 +1,82 @@
+"""What a stage's process tells the flow that started it: lines of a file, without any Prefect.
+
+Importing Prefect takes a process more than a second, so stages only write down what happens and
+the flow, which has Prefect at hand, shows it (`flows.orchestration.shard_runs`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PARENT_TASK_RUN = "POSE2ID_PARENT_TASK_RUN_ID"  # set by the pipeline flow for its stages
+POLL_S = 0.2
+
+Event = dict[str, Any]
+
+
+def events_file(root: Path) -> Path | None:
+    """Where this process's stage tells its events; `None` without a flow."""
+    parent = os.environ.get(PARENT_TASK_RUN)
+    return root / ".cache" / f"events-{parent}.jsonl" if parent else None
+
+
+def tell(root: Path, kind: str, **facts: str | int) -> None:
+    """Tells the flow of one event; does nothing without a flow.
+
+    Args:
+        root: The project's root folder.
+        kind: `shards` (with n_shards and retries), then for each shard `started` (label) and
+            `again`, `done` or `failed` (label and text), and `error` (text) of the stage.
+        facts: What belongs to the kind.
+    """
+    path = events_file(root)
+    if path is None:
+        return
+    line = json.dumps({"kind": kind, **facts}) + "\n"
+    # A full disk: the stage's own error says so. One write, so that lines of workers do not mix.
+    with contextlib.suppress(OSError):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)
+
+
+def forget_events(root: Path) -> None:
+    """Deletes what stages of a flow that was killed have told.
+
+    Args:
+        root: The project's root folder, in which no flow runs.
+    """
+    for path in (root / ".cache").glob("events-*.jsonl"):
+        path.unlink(missing_ok=True)
+
+
+def follow(path: Path, ended: threading.Event) -> Iterator[Event]:
+    """Events in the order in which they are told, until `ended` is set and all are read.
+
+    Args:
+        path: The file, which need not exist yet.
+        ended: Set once nobody writes any more.
+
+    Yields:
+        The facts of one event, with its `kind`.
+    """
+    position, rest = 0, b""
+    while True:
+        last = ended.wait(POLL_S)
+        if path.is_file():
+            with path.open("rb") as file:
+                file.seek(position)
+                *lines, rest = (rest + file.read()).split(b"\n")
+                position = file.tell()
+            for line in lines:
+                yield json.loads(line)
+        if last:
+            return

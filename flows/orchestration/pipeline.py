@@ -1,0 +1,188 @@
+"""The Prefect flow over DVC's own stage graph: `python -m flows.pipeline`.
+
+DVC decides what must run and records what ran; Prefect shows it. Each stage of dvc.yaml is one
+task run that asks DVC to reproduce that single stage, and the stage's shards appear below it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from prefect import flow, get_run_logger, task
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.states import Cancelled, Completed
+
+from flows.cli.console import friendly_errors
+from flows.orchestration import run_page
+from flows.orchestration.alerts import send_alert
+from flows.orchestration.events import PARENT_TASK_RUN, events_file, forget_events
+from flows.orchestration.prefect_server import connect, ended_with
+from flows.orchestration.shard_runs import ShownShards
+from flows.orchestration.watch import remember, signature, unchanged
+from flows.process.environment import environment
+from flows.process.lock import PipelineBusyError, pipeline_lock
+from flows.process.repair import end_orphan_server, mend_dvc_state, remember_servers
+from flows.process.speed import start_quickly
+from pose2id.errors import Pose2IdError
+from tasks.tables.history import append_run, last_completed
+from tasks.tables.schema import Layout
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+
+class StageFailedError(Pose2IdError):
+    """A stage of the pipeline did not finish; the message is the stage's own."""
+
+
+@flow(name="pose2id", persist_result=False, on_failure=[send_alert], on_crashed=[send_alert])
+def pipeline(root: Path = Path()) -> list[str] | State[Any]:
+    """Runs every stage of dvc.yaml that is out of date and records the run.
+
+    Args:
+        root: The project's root folder.
+
+    Returns:
+        The stages that ran; a cancelled state if another run is under way.
+
+    Raises:
+        StageFailedError: A stage failed; what ran before it is kept.
+    """
+    try:
+        with pipeline_lock(root, "pipeline flow", scope="run"):
+            return _run(root)
+    except PipelineBusyError as busy:
+        return Cancelled(message=str(busy))
+
+
+@flow(name="pose2id-watch", persist_result=False)
+def watch(root: Path = Path()) -> State[Any]:
+    """Runs the pipeline if images have arrived, changed or gone since it last completed.
+
+    Args:
+        root: The project's root folder.
+
+    Returns:
+        What was found, as the run's final state.
+    """
+    found = signature(root)
+    if unchanged(root, found):
+        return Completed(message="no image has arrived, changed or gone")
+    state = pipeline(root, return_state=True)
+    if state.is_completed():
+        remember(root, found)
+    return state
+
+
+def stage_order(repo: Repo) -> list[str]:
+    """Addresses of all stages that `dvc repro` would visit, in DVC's own order.
+
+    These are the stages of the root dvc.yaml and whatever they depend on, so that other graphs
+    of the repository (training) stay outside.
+    """
+    from dvc.repo.reproduce import plan_repro
+
+    return [s.addressing for s in plan_repro(repo.index.graph, repo.stage.collect("dvc.yaml"))]
+
+
+@task(task_run_name="{address}", persist_result=False)
+def reproduce(address: str, root: Path) -> bool:
+    """Brings one stage up to date; DVC runs its command only if something changed.
+
+    Args:
+        address: DVC's name of the stage, such as `generate@query`.
+        root: The project's root folder.
+
+    Returns:
+        Whether the stage ran.
+
+    Raises:
+        StageFailedError: The stage's command failed.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    context = TaskRunContext.get()
+    if context is None:
+        raise StageFailedError("reproduce is a part of the flow: python -m flows.pipeline")
+    task_run_id = context.task_run.id
+    with environment({PARENT_TASK_RUN: str(task_run_id), "PREFECT_API_URL": connect()}):
+        events = cast(Path, events_file(root))
+        with ShownShards(events, address.replace("@", " "), task_run_id) as shards:
+            try:
+                with Repo(str(root)) as repo:
+                    ran = repo.reproduce(targets=[address], single_item=True)
+            except DvcException as error:
+                reason = shards.wait_for_reason()
+                run_page.close_shards_of(task_run_id)
+                run_page.show_failure(Layout(root), address)
+                message = f"stage {address} failed: {reason or error.__cause__ or error}"
+                raise StageFailedError(message) from error
+    get_run_logger().info("%s: %s", address, "ran" if ran else "nothing to do")
+    return bool(ran)
+
+
+def _run(root: Path) -> list[str]:
+    from dvc.repo import Repo
+
+    layout = Layout(root)
+    before = last_completed(layout)
+    started, clock = datetime.now(UTC), time.monotonic()
+    stage_seconds: dict[str, float] = {}
+    outcome = "interrupted"
+    mend_dvc_state(root)
+    forget_events(root)
+    try:
+        with Repo(str(root)) as repo:
+            order = stage_order(repo)
+        for address in order:
+            stage_started = time.monotonic()
+            if reproduce(address, root):
+                stage_seconds[address] = time.monotonic() - stage_started
+        outcome = "completed"
+    except StageFailedError as error:
+        outcome = str(error)
+        raise
+    finally:
+        row = append_run(
+            root,
+            started=started,
+            duration_s=time.monotonic() - clock,
+            trigger=_trigger(),
+            outcome=outcome,
+            stage_seconds=stage_seconds,
+        )
+    run_page.show_results(layout, row, before)
+    return list(stage_seconds)
+
+
+def _trigger() -> str:
+    """Whether a deployment (a schedule or a click) or a person at a terminal started the run."""
+    context = FlowRunContext.get()
+    deployed = context and context.flow_run and context.flow_run.deployment_id
+    return "deployment" if deployed else "flow"
+
+
+def main() -> None:
+    """Runs the flow in the current folder; exit code 1 if it did not complete."""
+    start_quickly()
+    with friendly_errors():
+        end_orphan_server(Path())
+        connect()
+        servers = remember_servers(Path())
+    with ended_with(servers):
+        state: State[Any] = pipeline(return_state=True)
+    if not state.is_completed():
+        with suppress(BrokenPipeError):
+            sys.stderr.write(f"error: {state.message}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The Prefect server that runs report to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psutil
+from prefect.client.orchestration import get_client
+
+from flows.process.repair import is_alive
+from pose2id.errors import Pose2IdError
+
+WATCH_S = 1.0
+
+
+class NoServerError(Pose2IdError):
+    """There is no Prefect server to report to."""
+
+
+def connect() -> str:
+    """Makes sure that a Prefect server answers; without PREFECT_API_URL one is started.
+
+    Returns:
+        Its address, for processes that shall report to the same one.
+
+    Raises:
+        NoServerError: None answers.
+    """
+    # The server that may start here inherits the mask: Ctrl-C reaches the whole process group, and
+    # the run that it ends still needs a server to tell; without one it would try for minutes.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with get_client(sync_client=True) as client:
+            error = client.api_healthcheck()
+            address = str(client.api_url)
+    except RuntimeError as not_started:
+        error = not_started
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if error is not None:
+        raise NoServerError(
+            f"no Prefect server answers: {error}. Start one with `make serve` and set "
+            "PREFECT_API_URL, or give the built-in one more time "
+            "(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS), or do without: `dvc repro` needs "
+            "no server and leaves the same tables"
+        ) from error
+    return address
+
+
+@contextmanager
+def ended_with(servers: Sequence[psutil.Process]) -> Iterator[None]:
+    """Within it, this process ends as soon as its temporary server does.
+
+    Prefect would try for minutes to reach the server, and could do nothing without it.
+
+    Args:
+        servers: The temporary server; nothing is watched if there is none.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            if not all(map(is_alive, servers)):
+                message = (
+                    "error: the temporary Prefect server has ended, and the run with it; finished "
+                    "stages and rows are kept. To go on, run the same command again"
+                )
+                os.write(2, f"\n{message}\n".encode())
+                os._exit(1)  # the stage that runs ends with this process
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()

@@ -1,0 +1,148 @@
+"""`make serve`: a Prefect server, work pool, the nightly deployment and a worker, on this machine.
+
+For someone who has no Prefect yet. Everything listens on loopback, and Prefect's own files stay in
+the project's `.cache/prefect`. It runs until it is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import friendly_errors, setup_logging, show
+from pose2id.errors import Pose2IdError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+log = logging.getLogger("flows")
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 15
+POOL = "pose2id"
+
+
+class ServeError(Pose2IdError):
+    """Prefect's server or worker could not be started."""
+
+
+@app.command()
+@friendly_errors()
+def main(
+    port: Annotated[int, typer.Option(help="Port of the server, on loopback only.")] = 4200,
+) -> None:
+    """Serves the nightly deployment from this folder until stopped."""
+    setup_logging()
+    root = Path().resolve()
+    environment = serving_environment(root, port)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        server = ["server", "start", "--host", HOST, "--port", str(port)]
+        stack.enter_context(process(server, environment, root / ".cache" / "prefect-server.log"))
+        wait_for_server(port)
+        prefect(["work-pool", "create", POOL, "--type", "process", "--overwrite"], environment)
+        prefect(["--no-prompt", "deploy", "--all"], environment)
+        worker = ["worker", "start", "--pool", POOL]
+        running = stack.enter_context(
+            process(worker, environment, root / ".cache" / "prefect-worker.log")
+        )
+        show(f"Prefect is at http://{HOST}:{port}; the deployment pose2id/nightly is scheduled.")
+        show(
+            "Start a run now: PREFECT_API_URL="
+            f"{environment['PREFECT_API_URL']} prefect deployment run pose2id/nightly"
+        )
+        show("Stop with Ctrl-C; the schedule is kept and resumes with the next `make serve`.")
+        running.wait()
+
+
+def serving_environment(root: Path, port: int) -> dict[str, str]:
+    """The environment of server, worker and runs; everything on loopback."""
+    return {
+        **os.environ,
+        "POSE2ID_ROOT": str(root),
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
+    }
+
+
+def prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
+    """Runs one Prefect command to its end.
+
+    Raises:
+        ServeError: It failed; the message ends with what it printed.
+    """
+    command = [sys.executable, "-m", "prefect", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServeError(f"prefect {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+
+
+@contextlib.contextmanager
+def process(
+    arguments: list[str], environment: Mapping[str, str], log_file: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A Prefect process in a group of its own, stopped with everything it started."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *arguments],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        yield child
+    finally:
+        _stop(child)
+
+
+def wait_for_server(port: int) -> None:
+    """Waits until the server answers.
+
+    Raises:
+        ServeError: It does not within `START_TIMEOUT_S`.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
+            urllib.request.urlopen(f"http://{HOST}:{port}/api/health", timeout=5),
+        ):
+            return
+        time.sleep(0.5)
+    raise ServeError(
+        f"the Prefect server did not answer on port {port} within {START_TIMEOUT_S} s; its log is "
+        ".cache/prefect-server.log. Is the port taken? Choose another with --port"
+    )
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    # A worker waits for its runs at the first signal and ends them at the second.
+    for stop in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, stop)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_TIMEOUT_S)
+            return
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,137 @@
+"""Mapping a stage's shards: a plain pool here, Prefect's task runners on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from traceback import format_exception
+
+from flows.orchestration.events import tell
+from flows.process.disk import explained_disk_errors
+from flows.process.signals import start_worker
+from pose2id.errors import Pose2IdError
+from pose2id.machine import n_cores
+from tasks.stages.base import Job, ShardReport, load_stage
+from tasks.tables.params import RuntimeParams
+
+log = logging.getLogger("flows")
+
+OnDone = Callable[[Job, ShardReport], None]
+
+
+def run_job(job: Job) -> ShardReport:
+    """Runs one shard in this process.
+
+    Raises:
+        Pose2IdError: Data, parameters or the disk are at fault.
+    """
+    with explained_disk_errors(job.label):
+        return load_stage(job.stage).run_shard(job)
+
+
+def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> list[ShardReport]:
+    """Runs all shards of a stage.
+
+    Only the runners that Prefect offers (ray, dask) involve it. The others tell a pipeline flow, if
+    there is one, what happens; a single shard is the stage's own task run there.
+
+    Args:
+        jobs: The shards.
+        runtime: Runner, number of workers and retries.
+        on_done: Called once per finished shard.
+
+    Returns:
+        The reports, in the order of `jobs`.
+
+    Raises:
+        Pose2IdError: A shard failed for a reason that a retry cannot mend.
+        Exception: A shard failed more than `runtime.retries` times.
+    """
+    if runtime.on_cluster:
+        from flows.orchestration.cluster_shards import map_on_cluster
+
+        return map_on_cluster(jobs, runtime, on_done)
+    if len(jobs) > 1:
+        if runtime.workers > 1:
+            _share_cores(runtime.workers)
+        root = Path(jobs[0].root)
+        most_retries = 2 * runtime.retries  # after failures, and after kills of the worker process
+        tell(root, "shards", n_shards=len(jobs), retries=most_retries)
+    if runtime.workers == 1:
+        done = {}
+        for job in jobs:
+            done[job] = run_with_retries(job, runtime.retries)
+            on_done(job, done[job])
+    elif runtime.runner == "processes":
+        done = _map_processes(jobs, runtime, on_done)
+    else:
+        with ThreadPoolExecutor(runtime.workers) as pool:
+            futures = {pool.submit(run_with_retries, job, runtime.retries): job for job in jobs}
+            done = {}
+            for future in as_completed(futures):
+                job = futures[future]
+                done[job] = future.result()
+                on_done(job, done[job])
+    return [done[job] for job in jobs]
+
+
+def run_with_retries(job: Job, retries: int) -> ShardReport:
+    """Runs one shard, again if it fails for a reason that may pass.
+
+    Raises:
+        Pose2IdError: At once: data or parameters are at fault, trying again gives the same.
+        Exception: The last failure, after `retries` more tries.
+    """
+    root = Path(job.root)
+    tell(root, "started", label=job.label)
+    for left in range(retries, -1, -1):
+        try:
+            report = run_job(job)
+        except Exception as error:
+            final = left == 0 or isinstance(error, Pose2IdError)
+            reason = "".join(format_exception(error))
+            tell(root, "failed" if final else "again", label=job.label, text=reason)
+            if final:
+                raise
+            log.warning("%s failed, %d tries left", job.label, left, exc_info=True)
+        else:
+            tell(root, "done", label=job.label, text=str(report))
+            break
+    return report
+
+
+def _share_cores(workers: int) -> None:
+    """Gives each worker its part of the cores; torch reads it when a shard first imports it."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, n_cores() // workers)))
+
+
+def _map_processes(
+    jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone
+) -> dict[Job, ShardReport]:
+    """Worker processes; when one is killed, a fresh pool takes the shards that are left."""
+    done: dict[Job, ShardReport] = {}
+    for left in range(runtime.retries, -1, -1):
+        waiting = [job for job in jobs if job not in done]
+        context = multiprocessing.get_context("spawn")
+        try:
+            with ProcessPoolExecutor(
+                runtime.workers, mp_context=context, initializer=start_worker
+            ) as pool:
+                futures = {
+                    pool.submit(run_with_retries, job, runtime.retries): job for job in waiting
+                }
+                for future in as_completed(futures):
+                    done[futures[future]] = future.result()
+                    on_done(futures[future], done[futures[future]])
+        except BrokenProcessPool:
+            if not left:
+                raise
+            log.warning("a worker process was killed, %d tries left", left)
+        else:
+            break
+    return done

@@ -1,0 +1,149 @@
+"""What a kill leaves behind that other programs do not tidy up: DVC's files, Prefect's server.
+
+`make demo` and the flow mend DVC's files before they start. DVC alone does not, and where it calls
+one of them corrupted, `python -m flows.mending` mends them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from flows.cli.console import friendly_errors, setup_logging, show
+from flows.process.lock import pipeline_lock
+
+log = logging.getLogger("flows")
+
+
+def mend_dvc_state(root: Path) -> None:
+    """Puts aside what DVC could not read, and forgets locks of processes that are gone.
+
+    A damaged dvc.lock is moved to `.cache/`: DVC's run cache then finds every stage again, and
+    nothing is recomputed. Call it only while holding the project's lock of scope `run`.
+
+    Args:
+        root: The project's root folder.
+    """
+    _mend_lockfile(root / "dvc.lock", root / ".cache" / "dvc.lock.damaged")
+    _mend_rwlock(root / ".dvc" / "tmp" / "rwlock")
+
+
+def remember_servers(root: Path) -> list[psutil.Process]:
+    """Notes the Prefect servers that this process has started, for `end_orphan_server`.
+
+    Args:
+        root: The project's root folder.
+
+    Returns:
+        The temporary server; nothing if a lasting one is used.
+    """
+    servers = [
+        child
+        for child in psutil.Process().children()
+        if "prefect.server" in " ".join(child.cmdline())
+    ]
+    if servers:
+        noted = [psutil.Process().pid, *([one.pid, one.create_time()] for one in servers)]
+        _servers(root).write_text(json.dumps(noted), encoding="utf-8")
+    return servers
+
+
+def end_orphan_server(root: Path) -> None:
+    """Ends the Prefect server of an earlier run in this folder that was killed."""
+    path = _servers(root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent, *servers = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for pid, created in servers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(pid)
+            if server.create_time() == created and server.ppid() != parent:
+                server.terminate()
+    path.unlink(missing_ok=True)
+
+
+def _servers(root: Path) -> Path:
+    return root / ".cache" / "prefect-server.json"
+
+
+def _mend_lockfile(path: Path, aside: Path) -> None:
+    if not path.is_file() or _is_lockfile(path):
+        return
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(aside)
+    log.warning("dvc.lock was half-written and is now %s; DVC will write it anew", aside)
+
+
+def _is_lockfile(path: Path) -> bool:
+    """Whether every stage in it has the entries that DVC asks for."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (Invalid, yaml.YAMLError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _mend_rwlock(path: Path) -> None:
+    if not path.is_file():
+        return
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        held = {}
+        log.warning("DVC's list of locks was half-written; it is empty now")
+    written = path.stat().st_mtime
+    writers = {
+        name: info for name, info in held.get("write", {}).items() if _is_held(info, written)
+    }
+    readers = {
+        name: [info for info in infos if _is_held(info, written)]
+        for name, infos in held.get("read", {}).items()
+    }
+    alive = {"write": writers, "read": {name: infos for name, infos in readers.items() if infos}}
+    path.write_text(json.dumps(alive), encoding="utf-8")
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process still runs.
+
+    A dead one that nobody has collected, as containers without an init process have them, does not.
+    """
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_held(info: dict[str, Any], written: float) -> bool:
+    """Whether the process that took a lock still runs; a later one of the same number is another.
+
+    DVC takes such a one, and a dead one that nobody has collected, for the holder.
+    """
+    try:
+        process = psutil.Process(info["pid"])
+        return process.create_time() <= written and is_alive(process)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def main() -> None:
+    """Mends DVC's files in the current folder."""
+    setup_logging()
+    with friendly_errors(), pipeline_lock(Path(), "mending", scope="run"):
+        mend_dvc_state(Path())
+        show("DVC's lock files are in order")
+
+
+if __name__ == "__main__":
+    main()

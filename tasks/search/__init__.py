@@ -1,0 +1,1 @@
+"""A picture or an image id against the gallery."""

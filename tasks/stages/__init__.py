@@ -1,0 +1,1 @@
+"""One module per stage of dvc.yaml: plan the shards, run a shard, merge."""

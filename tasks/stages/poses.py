@@ -1,0 +1,69 @@
+"""Stage `poses`: the table of key points in which every image is re-drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pose2id.errors import DataError, ParamsError
+from tasks.stages.base import Job, ShardReport, jobs
+from tasks.tables import schema
+from tasks.tables.params import Params
+from tasks.tables.store import read_table, vector_column, vectors, write_table
+
+
+def plan(params: Params, root: Path, split: str) -> list[Job]:
+    """One job: the table has a handful of rows."""
+    return jobs("poses", params, root, split, 1)
+
+
+def run_shard(job: Job) -> ShardReport:
+    """Writes `data/poses.parquet`."""
+    poses = job.params.poses
+    if poses.source == "standard":
+        from pose2id.poses.standard import STANDARD_POSES
+
+        available = dict(enumerate(STANDARD_POSES, start=1))
+    else:
+        available = _from_file(Path(job.root) / str(poses.file))
+    unknown = sorted(set(poses.ids) - set(available))
+    if unknown or len(set(poses.ids)) != len(poses.ids):
+        raise ParamsError(
+            f"poses.ids {list(poses.ids)} must be different numbers among {sorted(available)}"
+        )
+    ids = sorted(poses.ids)
+    table = pa.table(
+        {
+            "pose_id": pa.array(ids, pa.int16()),
+            "source": [poses.source] * len(ids),
+            "keypoints": vector_column(np.stack([available[i].reshape(-1) for i in ids])),
+        },
+        schema=schema.POSES,
+    )
+    write_table(job.layout.poses, table, producer=poses.source)
+    return ShardReport(n_rows=len(ids), n_made=len(ids))
+
+
+def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
+    """Nothing is left to do: the stage has one shard."""
+
+
+def read_poses(layout: schema.Layout) -> tuple[list[int], NDArray[np.float32]]:
+    """Pose ids and key points `(P, 18, 3) float32`, in id order."""
+    table = read_table(layout.poses)
+    keypoints = vectors(table, "keypoints").reshape(-1, schema.N_KEYPOINTS, 3)
+    return table.column("pose_id").to_pylist(), keypoints
+
+
+def _from_file(path: Path) -> dict[int, NDArray[np.float32]]:
+    table = read_table(path)
+    if table.schema.names != schema.POSES.names or table.schema.types != schema.POSES.types:
+        raise DataError(
+            f"{path} must have the columns {schema.POSES.names} of types "
+            f"{[str(t) for t in schema.POSES.types]}, got {table.schema.to_string()}"
+        )
+    keypoints = vectors(table, "keypoints").reshape(-1, schema.N_KEYPOINTS, 3)
+    return dict(zip(table.column("pose_id").to_pylist(), keypoints, strict=True))

@@ -1,0 +1,1 @@
+"""What is tried in memory on present features: tuning, ablation; and the trainings."""

@@ -1,0 +1,342 @@
+"""Training: recipe and data files in, runs and a finished model folder out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+import yaml
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pose2id.datasets.base import ImageRecord
+from pose2id.errors import DataError, ParamsError, WeightsError
+from pose2id.generation.checkpoints import load_model, load_part, save_model
+from pose2id.generation.config import IdentityConfig
+from pose2id.generation.devices import resolve_device
+from pose2id.generation.identity_net import IdentityNet
+from pose2id.generation.model import IpgModel
+from pose2id.generation.state_dicts import digest_of
+from pose2id.training.card import write_card
+from pose2id.training.identity import IdentityHead, IdentityJob, camera_map
+from pose2id.training.ipg import IpgJob, quiet_residuals
+from pose2id.training.loop import train
+from pose2id.training.pool import Pool
+from pose2id.training.recipe import (
+    FIRST_RESERVED_SEED,
+    IndexedData,
+    Recipe,
+    RenderedData,
+    read_recipe,
+)
+from pose2id.training.sources import IndexedSource, PictureSource, RenderedSource
+from pose2id.training.vae import (
+    DecoderJob,
+    VaeJob,
+    latent_spread,
+    psnr_db,
+    reconstruct,
+)
+from pose2id.training.vae_start import fresh_vae
+
+logger = logging.getLogger(__name__)
+
+INHERITED = ("seed", "cache", "workers", "device", "data", "model")
+"""Keys of a recipe that one which continues it need not repeat."""
+FROZEN_PARTS = ("vae", "identity")
+DECODER_PARTS = ("decoder.", "post_quant_conv.")
+VALIDATION_IDENTITIES = 100
+VALIDATION_SEED_STEP = 500
+
+
+def read_recipe_file(path: Path) -> Recipe:
+    """Reads and checks a recipe.
+
+    Args:
+        path: A YAML file. Its key `continues`, if there, names the recipe beside it whose result it
+            trains on: `seed`, `data`, `model` and the like are taken from there, its own keys win.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ParamsError: A file is missing, is not YAML, or a value is not allowed.
+    """
+    return read_recipe(_recipe_content(path), str(path))
+
+
+def _recipe_content(path: Path) -> Any:  # noqa: ANN401
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path} can't be read as a training recipe: {error}") from error
+    if not isinstance(content, dict) or "continues" not in content:
+        return content
+    earlier = path.parent / str(content.pop("continues"))
+    if earlier.resolve() == path.resolve():
+        raise ParamsError(f"{path}: `continues` names the recipe itself.")
+    inherited = _recipe_content(earlier)
+    return {key: inherited[key] for key in INHERITED if key in inherited} | content
+
+
+def open_source(recipe: Recipe) -> PictureSource:
+    """Builds the source of pictures that a recipe names.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        Rendered identities or an indexed split.
+
+    Raises:
+        DataError: A table is missing or holds nothing to train from.
+    """
+    data = recipe.data
+    if isinstance(data, IndexedData):
+        return _indexed_source(data)
+    return RenderedSource(data.seed, data.identities, data.shots, data.standard, data.free)
+
+
+def _indexed_source(data: IndexedData) -> IndexedSource:
+    missing = [path for path in (*data.index, data.keypoints) if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{', '.join(map(str, missing))}: no such file. Run the index stage for the split, and "
+            "write key points as Parquet with the columns image_id and keypoints."
+        )
+    rows = [row for path in data.index for row in pq.read_table(path).to_pylist()]
+    records = [
+        ImageRecord(
+            row["image_id"],
+            row["path"],
+            row["split"],
+            row["pid"],
+            row["camid"],
+            distractor=row["distractor"],
+        )
+        for row in rows
+    ]
+    table = pq.read_table(data.keypoints, columns=["image_id", "keypoints"]).to_pydict()
+    keypoints = {
+        image_id: np.asarray(points, dtype=np.float32).reshape(18, 3)
+        for image_id, points in zip(table["image_id"], table["keypoints"], strict=True)
+    }
+    return IndexedSource(records, data.root, [row["sha256"] for row in rows], keypoints)
+
+
+def open_pool(recipe: Recipe, limit: int | None = None) -> Pool:
+    """Opens the training pictures, making those that are missing.
+
+    Args:
+        recipe: The recipe.
+        limit: Use only the first pictures.
+
+    Returns:
+        The pool.
+    """
+    size = recipe.model.height_px, recipe.model.width_px
+    return Pool(open_source(recipe), recipe.cache, *size, recipe.workers, limit)
+
+
+def train_vae(recipe: Recipe, stop_after: int | None = None) -> None:
+    """Trains the autoencoder; writes `vae.safetensors` and `vae.json` into the runs folder.
+
+    Args:
+        recipe: The recipe.
+        stop_after: Stop once this many steps are done.
+
+    Raises:
+        ParamsError: The recipe has no section `vae`.
+    """
+    section = recipe.vae
+    if section is None:
+        raise ParamsError("the recipe has no section `vae`; add it to train an autoencoder.")
+    torch.manual_seed(recipe.seed)  # the fresh weights
+    network = fresh_vae(recipe.model.vae).to(resolve_device(recipe.device))
+    pool = open_pool(recipe, section.pictures)
+    job = VaeJob(recipe.model.vae, section.loss, pool, section.batch, network)
+    train(job, section.loop.config(recipe.seed), recipe.runs / "vae", stop_after)
+    network.eval()
+    report = {"steps": float(section.loop.steps), "spread": latent_spread(network, pool)}
+    report |= _unseen_psnr_db(recipe, network)
+    _finish(recipe, "vae", network, report)
+
+
+def train_decoder(recipe: Recipe, stop_after: int | None = None) -> None:
+    """Goes on training the decoder; writes `decoder.safetensors` and `decoder.json`.
+
+    Args:
+        recipe: The recipe.
+        stop_after: Stop once this many steps are done.
+
+    Raises:
+        ParamsError: The recipe has no section `decoder`.
+        WeightsError: The autoencoder is not trained yet.
+    """
+    section = recipe.decoder
+    if section is None:
+        raise ParamsError("the recipe has no section `decoder`; add it to train the decoder on.")
+    _read_report(recipe, "vae")
+    vae = fresh_vae(recipe.model.vae)
+    vae.load_state_dict(load_file(recipe.runs / "vae.safetensors"))
+    vae.to(resolve_device(recipe.device))
+    job = DecoderJob(vae, section.loss, open_pool(recipe), section.batch, section.noise)
+    train(job, section.loop.config(recipe.seed), recipe.runs / "decoder", stop_after)
+    report = {"steps": float(section.loop.steps), **_unseen_psnr_db(recipe, vae.eval())}
+    _finish(recipe, "decoder", job.network, report)
+
+
+def train_identity(recipe: Recipe, stop_after: int | None = None) -> None:
+    """Trains the identity network; writes `identity.safetensors` and `identity.json`.
+
+    Args:
+        recipe: The recipe.
+        stop_after: Stop once this many steps are done.
+
+    Raises:
+        ParamsError: The recipe has no section `identity`, or starts from a network of other sizes.
+    """
+    section = recipe.identity
+    if section is None:
+        raise ParamsError("the recipe has no section `identity`; add it to train that network.")
+    pool = open_pool(recipe, section.pictures)
+    torch.manual_seed(recipe.seed)
+    config, n_people = recipe.model.identity, int(pool.table.identity.max()) + 1
+    body = IdentityNet(config)
+    if isinstance(section.start, Path):
+        body.load_state_dict(_identity_weights(section.start, config))
+    network = IdentityHead(body, n_people).to(resolve_device(recipe.device))
+    job = IdentityJob(config, section.loss, pool, network)
+    train(job, section.loop.config(recipe.seed), recipe.runs / "identity", stop_after)
+    seen = _validation(recipe, shots=4, standard=0)
+    cameras = np.arange(len(seen)) % 4  # every shot has its own; compare shots of other numbers
+    m_ap, rank_1 = camera_map(job.features(seen), seen.table.identity, cameras)
+    report = {"steps": float(section.loop.steps), "unseen_mAP": m_ap, "unseen_rank_1": rank_1}
+    _finish(recipe, "identity", network.body, report)
+
+
+def _identity_weights(folder: Path, config: IdentityConfig) -> dict[str, torch.Tensor]:
+    network, _ = load_part(folder, "identity")
+    if network.config != config:
+        raise ParamsError(
+            f"the identity network in {folder} (identity.start) has other sizes than the recipe's "
+            f"section `model.identity`; copy them from {folder / 'config.json'}."
+        )
+    return network.state_dict()
+
+
+def train_ipg(recipe: Recipe, stop_after: int | None = None) -> None:
+    """Trains UNets, refiner and guider on top of the frozen parts, and writes the model's folder.
+
+    Args:
+        recipe: The recipe.
+        stop_after: Stop once this many steps are done; the folder then holds what there is.
+
+    Raises:
+        WeightsError: The autoencoder or the identity network is not trained yet.
+    """
+    section, device = recipe.ipg, resolve_device(recipe.device)
+    start = section.start
+    model = _started_model(recipe, start) if isinstance(start, Path) else _fresh_model(recipe)
+    model.to(device)
+    model.requires_grad_(True)
+    for part in FROZEN_PARTS:
+        model.get_submodule(part).requires_grad_(False).eval()
+    frozen = digest_of(
+        {
+            f"{part}.{name}": tensor
+            for part in FROZEN_PARTS
+            for name, tensor in model.get_submodule(part).state_dict().items()
+            if not name.startswith(DECODER_PARTS)  # they decide no loss
+        }
+    )
+    job = IpgJob(model, section.loss, open_pool(recipe), frozen)
+    train(job, section.loop.config(recipe.seed), recipe.runs / "ipg", stop_after)
+    if recipe.decoder is not None and (recipe.runs / "decoder.json").is_file():
+        decoder = nn.ModuleList([model.vae.post_quant_conv, model.vae.decoder])
+        decoder.load_state_dict(load_file(recipe.runs / "decoder.safetensors"))
+    save_model(model, recipe.out)
+    write_card(recipe)
+
+
+def _started_model(recipe: Recipe, start: Path) -> IpgModel:
+    """A model from a folder of weights, around the recipe's own identity network if it has one."""
+    model = load_model(start).model
+    vae = recipe.model.vae.model_copy(
+        update={"scaling_factor": model.config.vae.scaling_factor}  # measured, not chosen
+    )
+    if model.config != recipe.model.model_copy(update={"vae": vae}):
+        raise ParamsError(
+            f"the model in {start} (ipg.start) has other sizes than the recipe's section `model`; "
+            f"copy them from {start / 'config.json'}."
+        )
+    if recipe.identity is not None:
+        _load_part(recipe, model, "identity")
+    return model
+
+
+def _load_part(recipe: Recipe, model: IpgModel, part: str) -> None:
+    _read_report(recipe, part)
+    model.get_submodule(part).load_state_dict(load_file(recipe.runs / f"{part}.safetensors"))
+
+
+def _fresh_model(recipe: Recipe) -> IpgModel:
+    """A model with fresh weights around the trained autoencoder and identity network."""
+    spread = _read_report(recipe, "vae")["spread"]
+    config = recipe.model.model_copy(
+        update={"vae": recipe.model.vae.model_copy(update={"scaling_factor": 1.0 / spread})}
+    )
+    torch.manual_seed(recipe.seed)
+    model = IpgModel(config)
+    for unet in (model.reference_unet, model.denoising_unet):
+        quiet_residuals(unet)
+    for part in FROZEN_PARTS:
+        _load_part(recipe, model, part)
+    return model
+
+
+def _read_report(recipe: Recipe, part: str) -> dict[str, float]:
+    path = recipe.runs / f"{part}.json"
+    if not path.is_file():
+        raise WeightsError(
+            f"{path} is missing: train the part first with `python -m flows.train {part}`."
+        )
+    report: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def _finish(recipe: Recipe, part: str, network: nn.Module, report: dict[str, float]) -> None:
+    """Writes a frozen part; its report comes last and says that the part is there."""
+    logger.info("%s: %s", part, report)
+    save_file(network.state_dict(), recipe.runs / f"{part}.safetensors")
+    (recipe.runs / f"{part}.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _validation(recipe: Recipe, shots: int, standard: int) -> Pool:
+    """Rendered people of another seed, which no training of this recipe sees."""
+    data = recipe.data
+    seed = data.seed if isinstance(data, RenderedData) else recipe.seed
+    source = RenderedSource(
+        (seed + VALIDATION_SEED_STEP) % FIRST_RESERVED_SEED,
+        VALIDATION_IDENTITIES,
+        shots,
+        standard,
+        free=0,
+    )
+    return Pool(source, recipe.cache, recipe.model.height_px, recipe.model.width_px)
+
+
+def _unseen_psnr_db(recipe: Recipe, vae: AutoencoderKL) -> dict[str, float]:
+    """Reconstruction of unseen people, in the studio and as cameras see them."""
+    pool = _validation(recipe, shots=2, standard=2)
+    found = {}
+    for name, chosen in (("studio", pool.table.is_target), ("camera", pool.table.is_reference)):
+        pictures = pool.pictures(np.flatnonzero(chosen))
+        found[f"psnr_unseen_{name}_db"] = psnr_db(pictures, reconstruct(vae, pictures))
+    return found

@@ -1,0 +1,1 @@
+"""The tables on disk: schema, storage, parameters, labels, the row cache and the SQL views."""

@@ -1,0 +1,131 @@
+"""The neighbour table of a split, kept between runs: a grown gallery costs its new images only."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pose2id.errors import DataError
+from tasks.tables import schema
+from tasks.tables.params import NfcParams
+from tasks.tables.store import read_table, vector_column, vectors, write_table
+
+if TYPE_CHECKING:
+    from pose2id.neighbors import NeighborTable
+
+
+def neighbor_table(
+    path: Path, image_ids: list[str], features: NDArray[np.float32], params: NfcParams
+) -> tuple[NeighborTable, int]:
+    """The k1 nearest neighbours of every image; rows of the last run are taken over where exact.
+
+    The result is that of a fresh search to the bit. Approximate tables are always made anew:
+    which neighbours they find depends on all rows.
+
+    Args:
+        path: Where the table of the last run is and this one is kept.
+        image_ids: N ids, ascending.
+        features: `(N, D) float32`, L2-normalised.
+        params: NFC parameters.
+
+    Returns:
+        The table, and how many rows it has in common with the last run's.
+    """
+    from pose2id.neighbors import nearest_neighbors, update_neighbors
+
+    k, memory_mib = params.k1, params.memory_mib
+    if params.search != "exact":
+        return nearest_neighbors(features, k, memory_mib=memory_mib, method=params.search), 0
+    digests = [hashlib.sha256(row.tobytes()).digest() for row in features]
+    kept, origin = _read(path, k, image_ids, digests)
+    if kept is None:
+        table = nearest_neighbors(features, k, memory_mib=memory_mib)
+    else:
+        table = update_neighbors(kept, features, origin, memory_mib=memory_mib)
+    _write(path, table, image_ids, digests)
+    return table, int((origin >= 0).sum())
+
+
+def search_part(
+    path: Path,
+    image_ids: list[str],
+    features: NDArray[np.float32],
+    params: NfcParams,
+    shard: int,
+    n_shards: int,
+) -> int:
+    """Finds the neighbours of one of several parts of the images, for `join_parts`.
+
+    Args:
+        path: As in `neighbor_table`; the part is kept beside it.
+        image_ids: N ids, ascending.
+        features: `(N, D) float32`, L2-normalised.
+        params: NFC parameters, with exact search.
+        shard: Number of the part, 0-based.
+        n_shards: How many parts there are.
+
+    Returns:
+        How many images the part has.
+    """
+    from pose2id.neighbors import NeighborTable, update_neighbors
+
+    k = params.k1
+    digests = [hashlib.sha256(row.tobytes()).digest() for row in features]
+    kept, origin = _read(path, k, image_ids, digests)
+    if kept is None:
+        kept = NeighborTable(np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+    rows = np.array_split(np.arange(len(image_ids)), n_shards)[shard]
+    table = update_neighbors(kept, features, origin, rows=rows, memory_mib=params.memory_mib)
+    own = rows.tolist()
+    _write(_part(path, shard), table, [image_ids[i] for i in own], [digests[i] for i in own])
+    return len(own)
+
+
+def join_parts(path: Path, n_shards: int) -> None:
+    """Makes one kept table of its parts, in which `neighbor_table` then finds every row."""
+    parts = [_part(path, shard) for shard in range(n_shards)]
+    write_table(path, pa.concat_tables([read_table(part) for part in parts]), producer="centralize")
+    for part in parts:
+        part.unlink()
+
+
+def _part(path: Path, shard: int) -> Path:
+    return path.with_name(f"{path.stem}.part-{shard:04d}.parquet")
+
+
+def _read(
+    path: Path, k: int, image_ids: list[str], digests: list[bytes]
+) -> tuple[NeighborTable | None, NDArray[np.int64]]:
+    """The last run's table and where in it each image is, -1 where not with the same feature."""
+    from pose2id.neighbors import NeighborTable
+
+    none = np.full(len(image_ids), -1, np.int64)
+    try:
+        rows = read_table(path)
+    except (DataError, pa.ArrowException):
+        return None, none
+    if rows.schema != schema.neighbors(k):
+        return None, none
+    columns = (rows.column(name).to_pylist() for name in ("image_id", "feature_sha256"))
+    place = {key: row for row, key in enumerate(zip(*columns, strict=True))}
+    origin = [place.get(key, -1) for key in zip(image_ids, digests, strict=True)]
+    ids = np.asarray(rows.column("neighbor_rows").combine_chunks().flatten()).reshape(-1, k)
+    return NeighborTable(ids, vectors(rows, "sq_distances")), np.asarray(origin, np.int64)
+
+
+def _write(path: Path, table: NeighborTable, image_ids: list[str], digests: list[bytes]) -> None:
+    rows = pa.table(
+        {
+            "image_id": image_ids,
+            "feature_sha256": digests,
+            "neighbor_rows": vector_column(table.ids),
+            "sq_distances": vector_column(table.sq_distances),
+        },
+        schema=schema.neighbors(table.k),
+    )
+    write_table(path, rows, producer="centralize")

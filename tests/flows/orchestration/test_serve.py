@@ -1,0 +1,108 @@
+"""`make serve`: from the schedule's tick to the result, on a real server and worker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.tables.store import read_table
+from tests.conftest import Project
+
+TIMEOUT_S = 600
+
+
+class Served:
+    """A project under `python -m flows.serve`, and its server's API."""
+
+    def __init__(self, project: Project, port: int) -> None:
+        self.project = project
+        self.url = f"http://127.0.0.1:{port}/api"
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/{path}",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def runs(self, *state_types: str) -> list[dict[str, Any]]:
+        """Runs of the deployment in these states, oldest first."""
+        body = {
+            "flow_runs": {"state": {"type": {"any_": list(state_types)}}},
+            "flows": {"name": {"any_": ["pose2id"]}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
+        found: list[dict[str, Any]] = self.post("flow_runs/filter", body)
+        return found
+
+    def wait_for(self, *state_types: str) -> dict[str, Any]:
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                if found := self.runs(*state_types):
+                    return found[0]
+            except urllib.error.URLError:
+                pass  # the server is about to come up
+            time.sleep(1)
+        pytest.fail(f"no run became {state_types} within {TIMEOUT_S} s")
+
+
+@pytest.fixture
+def served(ran_copy: Project) -> Iterator[Served]:
+    path = ran_copy.root / "prefect.yaml"
+    definition = yaml.safe_load(path.read_text(encoding="utf-8"))
+    nightly = definition["deployments"][0]
+    nightly["schedules"] = [{"cron": "* * * * *", "timezone": "UTC"}]
+    path.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    ran_copy.set(validate__min_pose_difference=0.1, centralize__fusion__eta=1.0)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.orchestration.serve", "--port", str(port)],
+        cwd=ran_copy.root,
+        env=ran_copy.environment,
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        yield Served(ran_copy, port)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+
+
+@pytest.mark.slow
+def test_a_scheduled_run_goes_from_tick_to_result_and_a_second_is_refused(served: Served):
+    running = served.wait_for("RUNNING", "COMPLETED")
+    assert running["auto_scheduled"]
+    deployment = running["deployment_id"]
+    if running["state_type"] == "RUNNING":
+        served.post(f"deployments/{deployment}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+        refused = served.wait_for("CANCELLED")
+        assert refused["deployment_id"] == deployment
+    completed = served.wait_for("COMPLETED")
+    assert completed["id"] == running["id"]
+
+    last = read_table(served.project.root / "data" / "runs.parquet").to_pylist()[-1]
+    assert (last["trigger"], last["outcome"]) == ("deployment", "completed")
+    assert "score" in json.loads(last["stage_seconds_json"])
+    artifacts = served.post("artifacts/filter", {})
+    assert {"results", "report"} <= {artifact["key"] for artifact in artifacts}
+    table = next(artifact["data"] for artifact in artifacts if artifact["key"] == "results")
+    assert "| ipg_nfc |" in table
+    # Several shards of a stage are task runs of a flow run of their own below the stage's task run.
+    names = {run["name"] for run in served.post("task_runs/filter", {})}
+    assert {"score", "validate@query", "validate query 1/2", "validate query 2/2"} <= names
