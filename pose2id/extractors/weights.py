@@ -113,7 +113,8 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} is no plain dict of tensors: reading it would run code that it contains, "
-            f"which is refused ({str(error).splitlines()[0][:200]}). Save network.state_dict() alone"
+            f"which is refused ({str(error).splitlines()[0][:200]}). Save network.state_dict() "
+            "alone"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or ["it is empty"])[0][:200]

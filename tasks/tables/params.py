@@ -10,12 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pose2id.errors import ParamsError
+from pose2id.extractors.families import family_of, options_of
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Divisor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
 
@@ -94,22 +105,26 @@ class GenerateParams(_Section):
 
 
 class InputSpecParams(_Section):
-    """The input that an exported network wants."""
+    """The input that a network wants."""
 
-    height_px: PositiveInt
-    width_px: PositiveInt
+    height_px: Annotated[int, Field(ge=1, le=2048)]
+    width_px: Annotated[int, Field(ge=1, le=2048)]
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    max_value: Annotated[float, Field(gt=0)] = 1.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    max_value: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    mean: tuple[Finite, Finite, Finite] = (0.0, 0.0, 0.0)
+    std: tuple[Divisor, Divisor, Divisor] = (1.0, 1.0, 1.0)
+
+
+def _pairs(options: Any) -> Any:  # noqa: ANN401 - a mapping from YAML; whatever else, pydantic says
+    """A mapping as pairs, so that parameters can be hashed."""
+    return tuple(options.items()) if isinstance(options, dict) else options or ()
 
 
 class FeaturesParams(_Section):
     """The feature network."""
 
-    extractor: Literal["efficientnet_lite0", "onnx", "openvino", "ipg_identity"] = (
-        "efficientnet_lite0"
-    )
+    extractor: str = "efficientnet_lite0"
+    options: Annotated[tuple[tuple[str, bool | int | str], ...], BeforeValidator(_pairs)] = ()
     model: str = "models/efficientnet-lite0"
     output: str | None = None
     dim: PositiveInt | None = None
@@ -117,9 +132,13 @@ class FeaturesParams(_Section):
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
 
     @model_validator(mode="after")
-    def _exported_needs_declaration(self) -> FeaturesParams:
-        exported = self.extractor in ("onnx", "openvino")
-        if exported and self.input is None:
+    def _of_a_family(self) -> FeaturesParams:
+        try:
+            family = family_of(self.extractor)
+            options_of(self.extractor, dict(self.options))
+        except ParamsError as error:
+            raise ValueError(str(error)) from None
+        if family.needs_input and self.input is None:
             raise ValueError(
                 f"features.extractor {self.extractor!r} needs features.input: height_px, width_px, "
                 "channel_order, max_value, mean, std"
@@ -303,6 +322,22 @@ def parse_params(raw: dict[str, Any], source: str = "params") -> Params:
     except ValidationError as error:
         lines = [_explain(item) for item in error.errors()]
         raise ParamsError(f"{source} has {len(lines)} error(s):\n  " + "\n  ".join(lines)) from None
+
+
+def with_features(params: Params, changes: dict[str, Any]) -> Params:
+    """Parameters with some values of the section `features` replaced, validated again.
+
+    Raises:
+        ParamsError: A value is not allowed.
+    """
+    if not changes:
+        return params
+    kept = params.features.model_dump(exclude={"options"})
+    features = {**kept, "options": dict(params.features.options), **changes}
+    if "extractor" in changes and "options" not in changes:
+        features["options"] = {}  # those of another family
+    raw = {**params.model_dump(by_alias=True), "features": features}
+    return parse_params(raw, "the command line")
 
 
 def _explain(item: Any) -> str:  # noqa: ANN401 - pydantic's error records are untyped
