@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from pose2id.errors import DataError, ParamsError, WeightsError
-from pose2id.extractors import clip_reid, isr, osnet, personvit, pmt, saai, transreid
+from pose2id.extractors import clip_reid, isr, osnet, personvit, pmt, saai
 from pose2id.extractors.base import InputSpec
 from pose2id.extractors.clip_towers import (
     CLIP_RN50,
@@ -25,7 +25,6 @@ from pose2id.extractors.registry import load_extractor
 from pose2id.extractors.transreid import SIZES, TransReid, VitSize
 from pose2id.generation.config import IdentityConfig
 from pose2id.generation.identity_net import IdentityNet
-
 from tests.pose2id.extractors.checkpoints import random_state, save
 
 TINY_VIT = VitSize(24, 3, 2)
@@ -50,9 +49,7 @@ def shapes(make):
 
 def counted(state):
     """Numbers without the counters of batch normalisation."""
-    return sum(
-        int(np.prod(shape)) for key, shape in state.items() if "num_batches" not in key
-    )
+    return sum(int(np.prod(shape)) for key, shape in state.items() if "num_batches" not in key)
 
 
 # --- keys and shapes of the published files
@@ -247,24 +244,27 @@ def test_swin_equals_transformers():
     for module in peer.modules():
         if isinstance(module, torch.nn.LayerNorm):
             torch.nn.init.normal_(module.bias, generator=torch.Generator().manual_seed(2))
-    state = {}
-    joined = {}
+    names = {
+        "embeddings.patch_embeddings.projection": "patch_embed.proj",
+        "embeddings.norm": "patch_embed.norm",
+        "encoder.layers": "layers",
+        "layernorm_before": "norm1",
+        "layernorm_after": "norm2",
+        "attention.relative_position_bias.": "attn.",
+        "attention.o_proj": "attn.proj",
+        "layernorm.": "norm.",
+    }
+    state, joined = {}, {}
     for key, value in peer.state_dict().items():
-        name = key.replace("embeddings.patch_embeddings.projection", "patch_embed.proj")
-        name = name.replace("embeddings.norm", "patch_embed.norm").replace("encoder.layers", "layers")
-        name = name.replace("layernorm_before", "norm1").replace("layernorm_after", "norm2")
-        name = name.replace("intermediate.dense", "mlp.fc1").replace("attention.output.dense", "attn.proj")
-        name = name.replace("output.dense", "mlp.fc2").replace("attention.self.", "attn.")
-        name = name.replace("layernorm.", "norm.")
-        if "relative_position_index" in name:
-            continue
-        for place, part in enumerate(("query", "key", "value")):
-            if f"attn.{part}." in name:
-                joined.setdefault(name.replace(part, "qkv"), [None] * 3)[place] = value
-                break
-        else:
-            state[name] = value
-    state |= {name: torch.cat(parts) for name, parts in joined.items()}
+        for theirs, mine in names.items():
+            key = key.replace(theirs, mine)
+        block, attention, tensor = key.partition(".attention.")
+        if attention:
+            part, _, kind = tensor.partition("_proj.")
+            joined.setdefault(f"{block}.attn.qkv.{kind}", {})[part] = value
+        elif not key.endswith("relative_position_index"):
+            state[key] = value
+    state |= {key: torch.cat([parts[x] for x in "qkv"]) for key, parts in joined.items()}
     ours = isr.Swin(isr.SwinSize(8, (2, 2), (1, 2), 7), 56).eval()
     ours.load_state_dict(state)
     images = torch.randn(2, 3, 56, 56, generator=torch.Generator().manual_seed(1))
@@ -311,7 +311,11 @@ def test_every_family_loads_what_training_saves(tiny_vit, tmp_path, monkeypatch)
         (
             ("transreid", {"cameras": 3}, SMALL),
             TransReid(TINY_VIT, 10, 12, 3, True),
-            {"base.blocks.2.norm1.bias": (24,), "base.norm.bias": (24,), "classifier_4.weight": (9,)},
+            {
+                "base.blocks.2.norm1.bias": (24,),
+                "base.norm.bias": (24,),
+                "classifier_4.weight": (9,),
+            },
         ),
         (("pmt", {}, SMALL), pmt.Pmt(10), {"classifier.weight": (9, 24)}),
         (
@@ -460,7 +464,12 @@ def test_folders_of_the_package_reid(tmp_path):
     write(architecture="fastreid_sbs_resnest50")
     with pytest.raises(ParamsError, match="fastreid_sbs_resnest50.*ONNX"):
         load_extractor("reid_folder", tmp_path)
-    for text in ("[", "[]", '{"architecture": 1, "preprocessing": {"input_size": [1]}}', "[" * 9999):
+    for text in (
+        "[",
+        "[]",
+        '{"architecture": 1, "preprocessing": {"input_size": [1]}}',
+        "[" * 9999,
+    ):
         file.write_text(text)
         with pytest.raises(WeightsError, match="no configuration of the package reid"):
             load_extractor("reid_folder", tmp_path)

@@ -1,0 +1,51 @@
+"""Scores of features on disk: `pose2id score --query q.npy --gallery g.npy --labels labels.csv`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import friendly_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+@friendly_errors()
+def main(
+    query: Annotated[Path, typer.Option(help="Features of the queries: .npy, .npz, .pt, .mat.")],
+    gallery: Annotated[Path, typer.Option(help="Features of the gallery.")],
+    labels: Annotated[Path, typer.Option(help="CSV with pid, camid and set (query, gallery).")],
+    protocol: Annotated[str, typer.Option(help="As score.protocol in params.yaml.")] = "market",
+    variants: Annotated[
+        str, typer.Option(help="Which of base, nfc, camera, nfc_rerank, with commas.")
+    ] = "base,nfc,camera,nfc_rerank",
+    k1: Annotated[int, typer.Option(min=1, help="Neighbours that NFC absorbs.")] = 2,
+    k2: Annotated[int, typer.Option(min=1, help="How near the way back must be.")] = 2,
+) -> None:
+    """Prints what features are worth as they are, centralized, camera-normalized and re-ranked."""
+    from typing import cast
+
+    from flows.cli.console import show_note, show_table
+    from pose2id.feature_files import read_features
+    from pose2id.metrics import Protocol
+    from pose2id.scoring import check_variants, read_sides, score_features
+
+    chosen = check_variants(tuple(name.strip() for name in variants.split(",")))
+    sides = read_sides(labels, (query, read_features(query)), (gallery, read_features(gallery)))
+    if (sides[0].camids < 0).all() or (sides[1].camids < 0).all():
+        show_note("no cameras: images of the query's own camera are not left out")
+    scored = score_features(*sides, chosen, protocol=cast(Protocol, protocol), k1=k1, k2=k2)
+    rows = [
+        (name, result.mAP, result.mINP, *(result.rank(rank) for rank in (1, 5, 10)))
+        for name, result in scored
+    ]
+    show_table(("variant", "mAP", "mINP", "rank_1", "rank_5", "rank_10"), rows)
+    sizes = " x ".join(str(len(side.features)) for side in sides)
+    show_note(f"{sizes} images, {sides[0].features.shape[1]} numbers each, protocol {protocol}")
+
+
+if __name__ == "__main__":
+    app()
