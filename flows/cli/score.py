@@ -30,14 +30,17 @@ def main(
 
     from flows.cli.console import show_note, show_table
     from pose2id.feature_files import read_features
+    from pose2id.label_files import read_sides
     from pose2id.metrics import Protocol
-    from pose2id.scoring import check_variants, read_sides, score_features
+    from pose2id.scoring import score_features
+    from pose2id.steps.nfc import NfcParams
 
-    chosen = check_variants(tuple(name.strip() for name in variants.split(",")))
+    chosen = tuple(name.strip() for name in variants.split(","))
     sides = read_sides(labels, (query, read_features(query)), (gallery, read_features(gallery)))
     if (sides[0].camids < 0).all() or (sides[1].camids < 0).all():
         show_note("no cameras: images of the query's own camera are not left out")
-    scored = score_features(*sides, chosen, protocol=cast(Protocol, protocol), k1=k1, k2=k2)
+    steps = {"nfc": NfcParams(k1=k1, k2=k2)}
+    scored = score_features(*sides, chosen, protocol=cast(Protocol, protocol), steps=steps)
     rows = [
         (name, result.mAP, result.mINP, *(result.rank(rank) for rank in (1, 5, 10)))
         for name, result in scored

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.choices import ChannelOrder
 from pose2id.errors import ParamsError
 from pose2id.extractors.families import Side
 
@@ -42,7 +43,7 @@ class InputSpec:
 
     height_px: int
     width_px: int
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: ChannelOrder = "rgb"
     max_value: float = 1.0
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)

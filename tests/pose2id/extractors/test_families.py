@@ -462,7 +462,7 @@ def test_folders_of_the_package_reid(tmp_path):
     with pytest.raises(ParamsError, match="'letterbox'; only 'stretch'"):
         load_extractor("reid_folder", tmp_path)
     write(architecture="fastreid_sbs_resnest50")
-    with pytest.raises(ParamsError, match="fastreid_sbs_resnest50.*ONNX"):
+    with pytest.raises(ParamsError, match=r"fastreid_sbs_resnest50.*ONNX"):
         load_extractor("reid_folder", tmp_path)
     for text in (
         "[",
