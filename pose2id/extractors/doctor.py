@@ -130,7 +130,7 @@ def _of_company(extractor: Extractor, batch_size: int) -> Finding:
     except WeightsError as error:
         advice = "set features.batch_size to 1, or export it with a batch of any size"
         return Finding(check, str(error).partition(":")[0], "unusable", advice)
-    if not np.isfinite(alone).all() or not alone.any():
+    if not np.isfinite(together).all() or not together.any():
         return Finding(check, "cannot be told", "note")
     lowest = float(cosines(alone, together).min())
     if not lowest >= MIN_COSINE:

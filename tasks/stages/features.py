@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pose2id.errors import DataError, ParamsError
 from pose2id.extractors.base import NO_SIDE, Extractor
-from pose2id.extractors.families import Side
+from pose2id.extractors.families import PRECOMPUTED, Side
 from tasks.stages.base import LOADING, Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.params import FeaturesParams, Params
@@ -39,6 +40,8 @@ def plan(params: Params, root: Path, split: str) -> list[Job]:
 
 def run_shard(job: Job) -> ShardReport:
     """Extracts the features of one shard that the cache lacks, then writes the shard's table."""
+    if job.params.features.extractor == PRECOMPUTED:
+        return _take_precomputed(job)
     with LOADING:
         extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
     sources = _originals(job) | _generated(job)
@@ -64,6 +67,49 @@ def run_shard(job: Job) -> ShardReport:
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
     """Nothing is left to do: every shard has written its own part."""
+
+
+def _take_precomputed(job: Job) -> ShardReport:
+    """Writes the shard's table from features that were given.
+
+    Raises:
+        DataError: They lack images or drawings of the project.
+    """
+    from tasks.tables.precomputed import read_precomputed
+
+    folder = Path(job.root) / job.params.features.model
+    index = read_table(job.layout.index(job.split), ["image_id"])
+    image_ids = sorted(index.column("image_id").to_pylist())
+    given = read_precomputed(folder, job.split, image_ids)
+    part = job.layout.generated(job.split) / f"part-{job.shard:04d}.parquet"
+    table = read_table(part, ["image_id", "pose_id"])
+    drawn = set(zip(*(table.column(n).to_pylist() for n in table.column_names), strict=True))
+    if missing := sorted(drawn - given.rows.keys()):
+        raise DataError(
+            f"{folder} has no features of {len(missing)} drawings of {job.split!r}, such as "
+            f"{missing[0][0]} in pose {missing[0][1]}; give them with pose_ids, or set "
+            "generate.generator to none"
+        )
+    wanted = sorted(row for row in given.rows if shard_of(row[0], job.n_shards) == job.shard)
+    if job.params.generate.generator != "none":  # then every drawing is of a picture that is there
+        wanted = [row for row in wanted if row[1] == schema.ORIGINAL_POSE_ID or row in drawn]
+    features = np.asarray(given.features[[given.rows[row] for row in wanted]], dtype=np.float32)
+    out = job.layout.features(job.split) / f"part-{job.shard:04d}.parquet"
+    keys = [sha256_hex(feature.tobytes()) for feature in features]
+    write_table(out, _table(wanted, features, keys), producer=given.fingerprint)
+    return ShardReport(len(wanted), notes=("precomputed",))
+
+
+def _table(rows: list[Row], features: NDArray[np.float32], keys: list[str]) -> pa.Table:
+    return pa.table(
+        {
+            "image_id": [image_id for image_id, _ in rows],
+            "pose_id": pa.array([pose_id for _, pose_id in rows], pa.int16()),
+            "feature": vector_column(features),
+            "key": keys,
+        },
+        schema=schema.features(features.shape[1]),
+    )
 
 
 @functools.lru_cache(maxsize=1)
@@ -189,12 +235,4 @@ def _extract(
             f"{len(failures)} pictures could not be read although they were when indexed; the "
             f"first is {row[0]} (pose {row[1]}): {reason}. Run the pipeline again"
         )
-    return pa.table(
-        {
-            "image_id": [image_id for image_id, _ in rows],
-            "pose_id": pa.array([pose_id for _, pose_id in rows], pa.int16()),
-            "feature": vector_column(np.asarray(features)),
-            "key": [wanted[row] for row in rows],
-        },
-        schema=schema.features(extractor.dim),
-    )
+    return _table(rows, np.asarray(features), [wanted[row] for row in rows])

@@ -95,7 +95,7 @@ class PosesParams(_Section):
 class GenerateParams(_Section):
     """The generator, its sampling and the form in which pictures are stored."""
 
-    generator: Literal["ipg", "controlnet"] = "ipg"
+    generator: Literal["ipg", "controlnet", "none"] = "ipg"
     model: str = "models/ipg-small"
     solver: Solver = "ddim"
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
