@@ -82,8 +82,12 @@ def _pt(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
 
 def _mat(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
-    content = loadmat(str(path))
+    try:
+        content = loadmat(str(path))
+    except (MatReadError, TypeError) as error:
+        raise ValueError(str(error)) from error
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 

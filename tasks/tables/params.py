@@ -144,14 +144,22 @@ class FeaturesParams(_Section):
     input: InputSpecParams | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
 
+    @field_validator("extractor")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            family_of(value)
+        except ParamsError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @model_validator(mode="after")
     def _of_a_family(self) -> FeaturesParams:
         try:
-            family = family_of(self.extractor)
             options_of(self.extractor, dict(self.options))
         except ParamsError as error:
             raise ValueError(str(error)) from None
-        if family.needs_input and self.input is None:
+        if family_of(self.extractor).needs_input and self.input is None:
             raise ValueError(
                 f"features.extractor {self.extractor!r} needs features.input: height_px, width_px, "
                 "channel_order, max_value, mean, std"
