@@ -1,18 +1,19 @@
-"""`python -m flows.ablate`: what each step of the method adds on this project's features."""
+"""What each step of the method adds on this project's features."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from flows.cli.project import PARAMS_FILE, Params
+
+app = typer.Typer()
 
 
 @app.command()
 def main(
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Scores query against gallery under every setting of the paper's ablation."""
     from flows.cli.console import friendly_errors, progress, setup_logging, show, show_table
@@ -35,7 +36,3 @@ def main(
         show_table(columns, [tuple(row[c] for c in columns) for row in table.to_pylist()])
         show(f"table: {layout.ablation} (view `ablation`)")
         show(f"page:  {layout.reports / 'studies.html'}")
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""`python -m flows.cache`: size and age of the row cache, pruning, and making an image again."""
+"""Size and age of the row cache, pruning it, and making an image again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from flows.cli.console import friendly_errors, show, show_table
 from pose2id.errors import DataError, ParamsError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 UNITS_BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -94,7 +94,3 @@ def _quantity(text: str, units: dict[str, int]) -> float:
     if match is None:
         raise ParamsError(f"{text!r} is not a quantity; a number and one of {', '.join(units)}")
     return float(match[1]) * units[match[2]]
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""Ways out: `python -m flows.export --format hf --split train --out exports/train`."""
+"""Pictures or features in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import friendly_errors
+from flows.cli.project import PARAMS_FILE, Params
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 class Format(StrEnum):
@@ -65,7 +66,7 @@ def main(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export.")
     ] = False,
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Exports generated pictures or features of any split, training images included.
 
@@ -97,7 +98,3 @@ def main(
         counts = export(layout, parameters, request, target, overwrite=overwrite, advance=advance)
     show_table(("split", unit), list(counts.items()))
     show_note(f"written to {target}")
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""Questions to the tables: `python -m flows.query "SELECT ..."`, or one of the named questions."""
+"""Answers from the tables: SQL in quotes, or one of the named questions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.console import friendly_errors, show, show_note, show_table
+from flows.cli.project import PARAMS_FILE, Params
 from flows.cli.questions import find_sql, read_questions
 from pose2id.errors import DataError
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 TABLE_ROWS = 50  # rows of a table for people, unless --limit says otherwise
 FETCH_ROWS = 2048
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 @app.command()
@@ -49,7 +50,7 @@ def main(
             min=0, help=f"Most rows to print, 0 for all. Default of tables: {TABLE_ROWS}."
         ),
     ] = None,
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Answers a question about images, pictures, features, verdicts and scores.
 
@@ -205,7 +206,3 @@ def _json_value(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _json_value(item) for key, item in value.items()}
     return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""Renders a synthetic dataset: `python -m flows.render data/demo/market --seed 7000`."""
+"""Renders a dataset of people who do not exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 log = logging.getLogger("flows")
 
 
@@ -51,7 +51,3 @@ def main(
         with progress("render", spec.n_images) as advance:
             write_dataset(root, spec, advance)
         log.info("render: %d images in %.1f s", spec.n_images, time.monotonic() - started)
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""Finding a person: `python -m flows.search --image FILE -k 10`."""
+"""Finds a person in the gallery by a picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import friendly_errors
+from flows.cli.project import PARAMS_FILE, Params
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 class GalleryFeatures(StrEnum):
@@ -34,7 +35,7 @@ def main(
     out: Annotated[Path, typer.Option(help="PNG file to draw the ranked list to.")] = Path(
         "ranked.png"
     ),
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Ranks the gallery by likeness to the person of a picture, and draws the ranked list."""
     from flows.cli.console import printable, show_note, show_table
@@ -73,7 +74,3 @@ def main(
         drawing = draw_ranked_list(picture, found, root / parameters.dataset.root)
         drawing.save(temporary, format="png")
     show_note(f"drawn to {out}")
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""Trains the generator: `python -m flows.train vae|decoder|identity|ipg --config RECIPE`."""
+"""Trains the generator, part by part, by a recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Config = Annotated[Path, typer.Option("--config", help="The training recipe (YAML).")]
 StopAfter = Annotated[
@@ -59,7 +59,3 @@ def ipg(config: Config, stop_after: StopAfter = None) -> None:
     from tasks.studies.training import read_recipe_file, train_ipg
 
     train_ipg(read_recipe_file(config), stop_after)
-
-
-if __name__ == "__main__":
-    app()

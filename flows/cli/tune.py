@@ -1,4 +1,4 @@
-"""`python -m flows.tune`: chooses eta, k1 and k2 on the train split."""
+"""Chooses eta, k1 and k2 on the train split."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from flows.cli.project import PARAMS_FILE, Params
+
+app = typer.Typer()
 
 
 @app.command()
 def main(
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
     trials: Annotated[int, typer.Option(help="Overrides tune.trials; 0 keeps it.")] = 0,
 ) -> None:
     """Tunes by cross-validated mAP; never looks at query or gallery."""
@@ -44,7 +46,3 @@ def main(
         show(f"study:   {layout.tuning / 'study.parquet'}")
         show(f"page:    {layout.reports / 'studies.html'}")
         show(f"to use it: cp {layout.tuning / 'params.yaml'} params.yaml && dvc repro")
-
-
-if __name__ == "__main__":
-    app()

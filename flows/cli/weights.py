@@ -1,4 +1,4 @@
-"""`python -m flows.weights`: the published model, from the hub or from a folder, in our layout."""
+"""The published model, from the hub or from a folder, in this project's layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from flows.cli.console import friendly_errors, setup_logging, show
 from pose2id.errors import ParamsError, WeightsError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 # Repository and files of each published part, by name on the Hugging Face hub. No revision or
 # digest has been published; --revision pins one, and what was fetched is recorded.
@@ -85,7 +85,3 @@ def _convert(source: Path, target: Path, *, half: bool) -> None:
     fingerprint = convert_official(source, target, dtype=dtype)
     show(f"{target} holds the model, fingerprint {fingerprint}")
     show(f"to use it, in params.yaml: generate.model: {target}, steps: 20, guidance_scale: 3.5")
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,7 @@
-"""Quick starts and ends of commands that load large libraries, one process after the other."""
+"""Settings of a whole process that buy speed, and what each of them was measured to buy.
+
+Each changes when work is done or waited for, never what is computed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import gc
 import os
 import sys
 
+# Idle threads of torch sleep instead of spinning: small networks on busy cores ran 2 to 5 times as
+# fast (docs/measured.md).
+THREADS_THAT_SLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
 # Objects; Python's own 700 makes importing torch and diffusers a third slower.
 GC_THRESHOLD = 50_000
 _succeeded = False
