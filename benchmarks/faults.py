@@ -35,9 +35,9 @@ from tests.flows.conftest import save_tiny_model, tiny_copy
 
 # Way of running -> command and values of params.yaml; none changes a byte.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "demo": ("flows.cli.demo", {"runtime__runner": "threads", "runtime__workers": 1}),
-    "processes": ("flows.cli.demo", {"runtime__runner": "processes", "runtime__workers": 2}),
-    "flow": ("flows.orchestration.pipeline", {"runtime__runner": "threads", "runtime__workers": 2}),
+    "demo": ("pose2id demo", {"runtime__runner": "threads", "runtime__workers": 1}),
+    "processes": ("pose2id demo", {"runtime__runner": "processes", "runtime__workers": 2}),
+    "flow": ("pose2id run", {"runtime__runner": "threads", "runtime__workers": 2}),
     "part": (
         "dvc repro features@query",
         {"runtime__runner": "threads", "runtime__workers": 1},
@@ -48,11 +48,11 @@ KINDS = {
     "resource_tracker": "helper",
     "multiprocessing.spawn": "worker process",
     "uvicorn": "Prefect server",
-    "flows.orchestration.pipeline": "flow",
-    "flows.cli.stage": "stage",
-    "flows.cli.render": "stage render",
+    "pose2id run": "flow",
+    "pose2id stage": "stage",
+    "pose2id render": "stage render",
     "-m dvc": "dvc",
-    "flows.cli.demo": "command",
+    "pose2id demo": "command",
 }
 MAX_KILLS_PER_ROUND = 6
 GONE_TIMEOUT_S = 60
@@ -228,7 +228,7 @@ def finish(project: Project, way: str, tally: Tally | None = None) -> None:
             break
         tally.refusals.append(said(project))
         if WAYS[way][0].startswith("dvc"):
-            project.run("flows.process.repair")  # the other commands do it themselves
+            project.run("pose2id", "mend")  # the other commands do it themselves
     raise RuntimeError(f"{way} does not complete:\n{said(project)}")
 
 
@@ -278,7 +278,7 @@ def kind_of(process: psutil.Process) -> str:
     for mark, kind in KINDS.items():
         if mark in command:
             return (
-                f"stage {command.split('flows.cli.stage ')[1].split()[0]}"
+                f"stage {command.split('pose2id stage ')[1].split()[0]}"
                 if kind == "stage"
                 else kind
             )

@@ -35,7 +35,7 @@ COMMANDS = sorted(
 def test_the_ten_questions_are_those_of_the_command():
     assert [question.sql for question in read_questions()] == SQL
     assert all(f"**{question.text}**" in README for question in read_questions())
-    assert all(f"flows.cli.query {question.name}" in README for question in read_questions())
+    assert all(f"pose2id query {question.name}" in README for question in read_questions())
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def summary(name: str) -> str:
     """What a command does, in a line, without importing it.
 
     >>> summary("version")
-    'Versions of what runs here, and what the processor can do.'
+    'Prints versions, and what the processor can do.'
     """
     text = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
     found = re.match(r'"""(.+?)("""|$)', text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The whole job on the built-in dataset, then the results and where everything is."""
+"""Does the whole job on the built-in dataset and prints the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures or features in the formats of other tools."""
+"""Writes pictures or features in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import friendly_errors
-from flows.cli.project import PARAMS_FILE, Params
+from flows.cli.project import PARAMS_FILE, Params, as_given
 
 app = typer.Typer()
 
@@ -36,7 +35,6 @@ class Features(StrEnum):
 
 
 @app.command()
-@friendly_errors()
 def main(
     file_format: Annotated[
         Format,
@@ -49,7 +47,9 @@ def main(
     split: Annotated[
         list[str] | None, typer.Option(help="Split; may be given more than once. Default: all.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder. Default: exports/FORMAT.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder. Default: exports/FORMAT.", callback=as_given)
+    ] = None,
     features: Annotated[
         Features | None,
         typer.Option(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from flows.cli.commands import COMMANDS, SECTIONS, summary
@@ -61,8 +61,26 @@ def _plain(command: Command) -> Command:
     return command
 
 
+class RootOption(TyperOption):
+    """An option that costs nothing where it is absent: typer loads pydantic to check any value."""
+
+    def process_value(self, ctx: Context, value: object) -> object:
+        """The checked value; nothing is checked if there is none."""
+        return None if value is None else super().process_value(ctx, value)
+
+
 class CommandList(TyperGroup):
     """The commands of flows/cli/commands.py."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever typer gives a group
+        super().__init__(**attributes)
+        for option in self.params:
+            option.__class__ = RootOption
+
+    def invoke(self, ctx: Context) -> object:
+        """Runs the command that was named; what goes wrong is said in one style."""
+        with friendly_errors():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Their names, for help and completion."""
@@ -89,7 +107,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
     epilog=f"\b\nExit codes\n{EXIT_CODES}",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -97,14 +115,14 @@ app = typer.Typer(
 def root_options(
     context: typer.Context,
     root: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             exists=True,
             file_okay=False,
             metavar="FOLDER",
-            help="The project's folder. Paths that you give stay those of your own folder.",
+            help="The project's folder. Default: this one, from which paths that you give count.",
         ),
-    ] = Path(),
+    ] = None,
     params: Annotated[
         Path | None,
         typer.Option(
@@ -121,7 +139,8 @@ def root_options(
     Every command has its own --help.
     """
     context.meta[PARAMS] = params
-    enter(context, root)
+    if root is not None:
+        enter(context, root)
     prepare()
 
 
@@ -132,8 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: In place of those of this process.
     """
     start_quickly()
-    with friendly_errors():
-        app(args=arguments, prog_name="pose2id")
+    app(args=arguments, prog_name="pose2id")
 
 
 def run_alias(name: str, old: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Puts DVC's own files in order where a kill has left them half-written or locked."""
+"""Puts DVC's own files in order after a kill."""
 
 from __future__ import annotations
 

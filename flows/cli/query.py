@@ -1,4 +1,4 @@
-"""Answers from the tables: SQL in quotes, or one of the named questions."""
+"""Answers SQL, or one of the named questions, from the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.console import friendly_errors, show, show_note, show_table
+from flows.cli.console import show, show_note, show_table
 from flows.cli.project import PARAMS_FILE, Params
 from flows.cli.questions import find_sql, read_questions
 from pose2id.errors import DataError
@@ -31,7 +31,6 @@ app = typer.Typer()
 
 
 @app.command()
-@friendly_errors()
 def main(
     question: Annotated[
         str, typer.Argument(help="SQL in quotes, or the name of a question. Default: list them.")
@@ -60,9 +59,7 @@ def main(
         raise typer.BadParameter("give --csv or --json, not both")
     if not question or list_questions:
         show_table(("name", "question"), [(q.name, q.text) for q in read_questions()])
-        show_note(
-            'views: flows.cli.query "SHOW TABLES"; columns: flows.cli.query "DESCRIBE summary"'
-        )
+        show_note('views: pose2id query "SHOW TABLES"; columns: pose2id query "DESCRIBE summary"')
         return
     statement = find_sql(question)
     if sql:

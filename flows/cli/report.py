@@ -1,4 +1,4 @@
-"""The report: made again from the tables that are there, and where it is."""
+"""Makes the report again, and says where it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pipeline as a Prefect flow: stages, shards and results on a page of their own."""
+"""Runs what is out of date as a Prefect flow with a page of its own."""
 
 from __future__ import annotations
 

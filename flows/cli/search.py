@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import friendly_errors
-from flows.cli.project import PARAMS_FILE, Params
+from flows.cli.project import PARAMS_FILE, Params, as_given
 
 app = typer.Typer()
 
@@ -24,17 +23,16 @@ class GalleryFeatures(StrEnum):
 
 
 @app.command()
-@friendly_errors()
 def main(
-    image: Annotated[Path, typer.Option(help="Picture of one person.")],
+    image: Annotated[Path, typer.Option(help="Picture of one person.", callback=as_given)],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Length of the ranked list.")] = 10,
     variant: Annotated[
         GalleryFeatures,
         typer.Option(help="The gallery's features; the picture itself has only its own feature."),
     ] = GalleryFeatures.BASE,
-    out: Annotated[Path, typer.Option(help="PNG file to draw the ranked list to.")] = Path(
-        "ranked.png"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="PNG file to draw the ranked list to.", callback=as_given)
+    ] = Path("ranked.png"),
     params: Params = PARAMS_FILE,
 ) -> None:
     """Ranks the gallery by likeness to the person of a picture, and draws the ranked list."""

@@ -1,4 +1,4 @@
-"""A Prefect server, work pool, the nightly deployment and a worker, on this machine."""
+"""Serves the nightly run: a Prefect server and a worker, on loopback."""
 
 from __future__ import annotations
 

@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.project import as_given
+
 app = typer.Typer(no_args_is_help=True)
 
-Config = Annotated[Path, typer.Option("--config", help="The training recipe (YAML).")]
+Config = Annotated[
+    Path, typer.Option("--config", help="The training recipe (YAML).", callback=as_given)
+]
 StopAfter = Annotated[
     int | None, typer.Option(help="Stop once this many steps are done; run again to go on.")
 ]

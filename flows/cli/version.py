@@ -1,4 +1,4 @@
-"""Versions of what runs here, and what the processor can do."""
+"""Prints versions, and what the processor can do."""
 
 from __future__ import annotations
 

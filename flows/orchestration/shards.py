@@ -13,6 +13,7 @@ from traceback import format_exception
 
 from flows.orchestration.events import tell
 from flows.process.disk import explained_disk_errors
+from flows.process.environment import make_prefect_home
 from flows.process.signals import start_worker
 from pose2id.errors import Pose2IdError
 from pose2id.machine import n_cores
@@ -53,6 +54,7 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         Exception: A shard failed more than `runtime.retries` times.
     """
     if runtime.on_cluster:
+        make_prefect_home()
         from flows.orchestration.cluster_shards import map_on_cluster
 
         return map_on_cluster(jobs, runtime, on_done)

@@ -45,7 +45,7 @@ def prepare() -> None:
 
 
 def make_prefect_home() -> None:
-    """Makes the folder of Prefect's files, closed to other users; call it before using Prefect."""
+    """Makes the folder of Prefect's files, closed to others; call it before importing Prefect."""
     Path(os.environ["PREFECT_HOME"]).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
