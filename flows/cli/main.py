@@ -22,7 +22,7 @@ from flows.process.environment import prepare
 from flows.process.speed import start_quickly
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context, HelpFormatter
+    from typer._click import Command, Context, HelpFormatter, Parameter
 
 PARAMS = "params"
 
@@ -72,10 +72,12 @@ class RootOption(TyperOption):
 class CommandList(TyperGroup):
     """The commands of flows/cli/commands.py."""
 
-    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever typer gives a group
-        super().__init__(**attributes)
-        for option in self.params:
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """The options before the command."""
+        options = super().get_params(ctx)
+        for option in options:
             option.__class__ = RootOption
+        return options
 
     def invoke(self, ctx: Context) -> object:
         """Runs the command that was named; what goes wrong is said in one style."""
