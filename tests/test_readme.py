@@ -26,7 +26,7 @@ USES = sorted(
         (command, *re.findall(r"--[a-z][a-z-]+", rest))
         for document in DOCUMENTS
         for command, rest in re.findall(
-            r"(pose2id [a-z]+|python -m benchmarks\.\w+)([^`\n|#]*)",
+            r"((?<!from )pose2id (?!import)[a-z]+|python -m benchmarks\.\w+)([^`\n|#]*)",
             "\n".join(CODE.findall(document.read_text(encoding="utf-8"))),
         )
     }
