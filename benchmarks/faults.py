@@ -118,7 +118,7 @@ def main() -> int:
             seed=options.seed,
             ways=options.ways.split(","),
             disks=not options.no_disks,
-            tell=lambda line: print(line, flush=True),
+            say=lambda line: print(line, flush=True),
         )
     print(tally)
     return 1 if tally.differences else 0
@@ -131,7 +131,7 @@ def campaign(
     seed: int,
     ways: list[str],
     disks: bool,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Tally:
     """Kills runs until the number is reached.
 
@@ -141,7 +141,7 @@ def campaign(
         seed: Of moments and processes.
         ways: Keys of `WAYS`, taken in turn.
         disks: Whether to try faults of disks, too.
-        tell: Called with a line of progress.
+        say: Called with a line of progress.
 
     Returns:
         What was found.
@@ -172,14 +172,14 @@ def campaign(
         tally.images_made_again += again
         tally.most_made_again_per_kill = max(tally.most_made_again_per_kill, again / n_kills)
         tally.rounds += 1
-        tell(f"round {tally.rounds} ({way}): {n_kills} kills, {len(tally.differences)} differences")
+        say(f"round {tally.rounds} ({way}): {n_kills} kills, {len(tally.differences)} differences")
     if disks:
         for kind, fault in DISK_FAULTS.items():
             wipe(project)
             tally.disks[kind] = fault(project)
             finish(project, "demo")
             compare(expected, project.outs(), f"disk: {kind}", tally)
-            tell(f"disk: {kind}: {tally.disks[kind]}")
+            say(f"disk: {kind}: {tally.disks[kind]}")
     return tally
 
 

@@ -25,7 +25,7 @@ def main(
 ) -> None:
     """Runs one stage on the project in the current folder."""
     from flows.cli.console import setup_logging
-    from flows.orchestration.events import tell
+    from flows.orchestration.events import record_event
     from flows.process.signals import end_on_signals, end_with_parent
     from pose2id.errors import Pose2IdError
 
@@ -37,7 +37,7 @@ def main(
     try:
         run_stage(stage, split, params, Path())
     except Pose2IdError as error:
-        tell(Path(), "error", text=str(error))
+        record_event(Path(), "error", text=str(error))
         raise
     note_success()
 

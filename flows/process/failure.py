@@ -1,4 +1,4 @@
-"""What tells an error of the work from one of what was asked for."""
+"""Errors of the work, where what was asked for was right."""
 
 from __future__ import annotations
 
