@@ -19,7 +19,7 @@ from flows.cli.commands import COMMANDS, SECTIONS, summary
 from flows.cli.console import EXIT_CODES, friendly_errors
 from flows.cli.project import enter
 from flows.process.environment import prepare
-from flows.process.speed import start_quickly
+from pose2id.speed import start_quickly
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter, Parameter

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params
-from flows.process.speed import end_quickly, note_success
+from pose2id.speed import end_quickly, note_success
 
 app = typer.Typer()
 log = logging.getLogger("flows")

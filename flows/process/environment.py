@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.process.speed import THREADS_THAT_SLEEP
+from pose2id.speed import THREADS_THAT_SLEEP
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
