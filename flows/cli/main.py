@@ -19,7 +19,6 @@ from flows.cli.commands import COMMANDS, SECTIONS, summary
 from flows.cli.console import EXIT_CODES, friendly_errors
 from flows.cli.project import enter
 from flows.process.environment import prepare
-from pose2id.speed import start_quickly
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter, Parameter
@@ -152,7 +151,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: In place of those of this process.
     """
-    start_quickly()
     app(args=arguments, prog_name="pose2id")
 
 
