@@ -1,4 +1,4 @@
-"""A look at a feature network: `pose2id doctor [MODEL]`."""
+"""Looks at a feature network before hours are spent on it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.console import friendly_errors
+from flows.cli.project import PARAMS_FILE, Params
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 BY_SUFFIX = {".onnx": "onnx", ".xml": "openvino"}
 UNUSABLE_EXIT_CODE = 1
 
 
 @app.command()
-@friendly_errors()
 def main(
     model: Annotated[
         Path | None, typer.Argument(help="The network; by default features.model.")
@@ -27,7 +26,7 @@ def main(
         str, typer.Option(help="As features.input: '{height_px: 256, width_px: 128, ...}'.")
     ] = "",
     options: Annotated[str, typer.Option(help="As features.options: '{variant: x0_25}'.")] = "",
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Says whether a feature network can be used, and ends with 1 if it cannot."""
     from flows.cli.console import show_note, show_table
@@ -73,7 +72,3 @@ def _mapping(key: str, text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ParamsError(f"--{key} is {text!r}; a mapping such as '{{height_px: 256}}' is needed")
     return value
-
-
-if __name__ == "__main__":
-    app()

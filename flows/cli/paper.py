@@ -1,4 +1,4 @@
-"""The paper, one command a table: `pose2id paper table1 --data FOLDER --weights FOLDER`."""
+"""Runs a table of the paper and prints ours beside the published."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.console import friendly_errors
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 TABLES = Path("experiments", "paper")
 
 
 @app.command()
-@friendly_errors()
 def main(
     table: Annotated[str, typer.Argument(help="A table of experiments/paper, such as table1.")],
     data: Annotated[Path, typer.Option(help="Folder with a folder for each dataset.")],
@@ -88,7 +85,3 @@ def _run_stages(root: Path, params: Any) -> None:  # noqa: ANN401 - tasks.tables
     for stage in STAGES:
         for split in SPLITS if PER_SPLIT[stage] else ("",):
             run_stage(stage, split, file, root)
-
-
-if __name__ == "__main__":
-    app()

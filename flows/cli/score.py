@@ -1,4 +1,4 @@
-"""Scores of features on disk: `pose2id score --query q.npy --gallery g.npy --labels labels.csv`."""
+"""Scores features on disk, without a project."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import friendly_errors
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 @app.command()
-@friendly_errors()
 def main(
     query: Annotated[Path, typer.Option(help="Features of the queries: .npy, .npz, .pt, .mat.")],
     gallery: Annotated[Path, typer.Option(help="Features of the gallery.")],
@@ -48,7 +45,3 @@ def main(
     show_table(("variant", "mAP", "mINP", "rank_1", "rank_5", "rank_10"), rows)
     sizes = " x ".join(str(len(side.features)) for side in sides)
     show_note(f"{sizes} images, {sides[0].features.shape[1]} numbers each, protocol {protocol}")
-
-
-if __name__ == "__main__":
-    app()

@@ -239,7 +239,7 @@ def options_of(name: str, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - th
         OsnetOptions(variant='x0_25')
     """
     kind = family_of(name).options
-    defaults = {field.name: field.default for field in fields(kind)}
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
     for key, value in given.items():
         where = f"features.options.{key} of the extractor {name!r}"
         if key not in defaults:

@@ -211,10 +211,11 @@ def test_scores_equal_the_plainest_reference(market):
 
 
 def test_score_command_prints_what_features_are_worth(market):
-    from flows.cli.score import app
+    from flows.cli.main import app
 
     folder, sets, labels = market
     arguments = [
+        "score",
         *("--query", str(folder / "query.npy"), "--gallery", str(folder / "gallery.npy")),
         *("--labels", str(folder / "labels.csv"), "--variants", "base,nfc_rerank"),
     ]

@@ -10,7 +10,8 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows.cli.paper import TABLES, app
+from flows.cli.main import app
+from flows.cli.paper import TABLES
 from pose2id.errors import ParamsError
 from pose2id.extractors import transreid
 from pose2id.extractors.transreid import TransReid, VitSize
@@ -66,7 +67,7 @@ def test_rows_that_can_be_run_stand_beside_the_published(market, monkeypatch):
         "validate": {"max_quarantine_rate": 1.0, "max_collapsed_fraction": 1.0},
     }
     arguments = [
-        *("components", "--data", str(market / "data"), "--weights", str(weights)),
+        *("paper", "components", "--data", str(market / "data"), "--weights", str(weights)),
         *("--work", str(market / "work"), "--tables", str(ROOT / TABLES)),
         *("--overrides", yaml.safe_dump(overrides, default_flow_style=True)),
     ]
@@ -84,10 +85,17 @@ def test_rows_that_can_be_run_stand_beside_the_published(market, monkeypatch):
 
 
 def test_what_is_missing_is_said(market):
-    arguments = ["table1", "--data", str(market / "data"), "--weights", str(market / "weights")]
+    arguments = [
+        "paper",
+        "table1",
+        "--data",
+        str(market / "data"),
+        "--weights",
+        str(market / "weights"),
+    ]
     result = CliRunner().invoke(app, [*arguments, "--tables", str(ROOT / TABLES)])
     assert result.exit_code == 0, result.output
     assert "its licence forbids carrying its code" in result.output
     assert f"no checkpoint in {market}/weights/pmt" in result.output.replace("\n", "")
     assert "no images in" in result.output
-    assert CliRunner().invoke(app, ["../x", *arguments[1:]]).exit_code == 2
+    assert CliRunner().invoke(app, ["paper", "../x", *arguments[2:]]).exit_code == 2
