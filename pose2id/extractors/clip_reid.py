@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 from pose2id.errors import ParamsError
@@ -54,7 +55,7 @@ class ClipReid(nn.Module):
         super().__init__()
         self.image_encoder = tower
         if cameras:
-            self.cv_embed = nn.Parameter(tower.camera_rows(cameras))
+            self.cv_embed = nn.Parameter(torch.zeros(cameras, CLIP_VIT_B16.width))
 
     def forward(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
         """Maps `(B, 3, H, W)` to `(B, D)`."""

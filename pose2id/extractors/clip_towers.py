@@ -109,10 +109,6 @@ class ClipVit(nn.Module):
         self.ln_post = nn.LayerNorm(width)
         self.proj = nn.Parameter(torch.zeros(width, size.projected))
 
-    def camera_rows(self, cameras: int) -> Tensor:
-        """An embedding `(cameras, width)` that is added to the class token."""
-        return torch.zeros(cameras, len(self.class_embedding))
-
     def forward(self, images: Tensor, of_camera: Tensor | None = None) -> Tensor:
         """Maps pictures, with what is added to their class tokens `(B, width)`, to features."""
         patches = self.conv1(images).flatten(2).transpose(1, 2)  # (B, n, width)
@@ -205,10 +201,6 @@ class ClipResnet(nn.Module):
             stages.append(nn.Sequential(first, *rest))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.attnpool = _AttentionPool(n_cells, n_in, size.heads, size.projected)
-
-    def camera_rows(self, cameras: int) -> Tensor:
-        """This tower knows no cameras."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps pictures to features."""
