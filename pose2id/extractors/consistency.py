@@ -105,7 +105,10 @@ def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np
     a, b = left.astype(np.float64), right.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     products: NDArray[np.float64] = np.einsum("nd,nd->n", a, b)
-    return np.divide(products, lengths, out=np.zeros(len(a)), where=lengths > 0)
+    found: NDArray[np.float64] = np.divide(
+        products, lengths, out=np.zeros(len(a)), where=lengths > 0
+    )
+    return found
 
 
 def check_consistency(extractor: Extractor, batch_size: int) -> None:

@@ -123,7 +123,8 @@ class _SwinBlock(nn.Module):
         if shift:
             hidden = hidden.roll((shift, shift), dims=(1, 2))
         x = x + hidden
-        return x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
+        out: Tensor = x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
+        return out
 
 
 class _Merging(nn.Module):

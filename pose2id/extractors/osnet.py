@@ -125,7 +125,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         narrow = self.conv1(x)
         if self._ain:
-            streams = [stream["layers"] for stream in self.conv2]
+            streams = [stream.get_submodule("layers") for stream in self.conv2]
         else:
             streams = [self.conv2a, self.conv2b, self.conv2c, self.conv2d]
         mixed = self.conv3(sum(self.gate(stream(narrow)) for stream in streams))

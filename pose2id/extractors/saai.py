@@ -66,7 +66,8 @@ class _ModalityAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         share = self.channel_attention(x.mean(dim=(2, 3), keepdim=True))
-        return x * share + F.instance_norm(x) * (1 - share)
+        mixed: Tensor = x * share + F.instance_norm(x) * (1 - share)
+        return mixed
 
 
 class _Resnet50(nn.Module):

@@ -174,7 +174,8 @@ def open_program(path: Path, options: TorchOptions) -> nn.Module:
     try:
         if exported:
             return torch.export.load(path).module()
-        script: nn.Module = torch.jit.load(str(path), map_location="cpu")
+        load_script: Callable[..., nn.Module] = torch.jit.load
+        script = load_script(str(path), map_location="cpu")
     except Exception as error:
         raise WeightsError(f"{path} cannot be opened: {str(error)[:300]}") from error
     return script.eval()

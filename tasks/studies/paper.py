@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import yaml
@@ -248,7 +248,7 @@ def score_row(root: Path, params: Params, row: PaperRow) -> dict[str, float]:
         mAP and Rank-1 in percent, ID2.
     """
     from pose2id.distances import DistanceSource, FeatureDistances
-    from pose2id.metrics import Protocol, evaluate, identity_density
+    from pose2id.metrics import evaluate, identity_density
 
     layout = Layout(root)
     sides, features = [], []
@@ -269,7 +269,7 @@ def score_row(root: Path, params: Params, row: PaperRow) -> dict[str, float]:
         query_camids=query.camids,
         gallery_camids=gallery.camids,
         distractors=gallery.distractors,
-        protocol=cast(Protocol, params.score.protocol),
+        protocol=params.score.protocol,
         top_k=0,
     )
     known = [
