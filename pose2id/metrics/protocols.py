@@ -1,100 +1,170 @@
-"""What the protocols make of a query's ranks, and the draws of the single-gallery-shot protocol."""
+"""Protocols as records of rules: what a query may not see, what is repeated, what is averaged."""
 
 from __future__ import annotations
 
-import hashlib
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pose2id.distances import Floats, Ints
 from pose2id.errors import ParamsError
-from pose2id.metrics.labels import UNKNOWN, Labels
-from pose2id.metrics.ranks import RankCounter
 
-Protocol = Literal["market", "trapezoidal", "single_gallery_shot"]
+Protocol = Literal[
+    "market",
+    "trapezoidal",
+    "none",
+    "single_gallery_shot",
+    "cuhk03_classic",
+    "sysu_mm01_all_1shot",
+    "sysu_mm01_all_10shot",
+    "sysu_mm01_indoor_1shot",
+    "sysu_mm01_indoor_10shot",
+    "sysu_mm01_all_1shot_seeded",
+    "sysu_mm01_all_10shot_seeded",
+    "sysu_mm01_indoor_1shot_seeded",
+    "sysu_mm01_indoor_10shot_seeded",
+    "regdb",
+    "viper",
+    "prcc",
+    "clothes_general",
+    "clothes_changed",
+    "clothes_same",
+    "tracklet",
+    "group",
+]
+
+Unseen = Literal["camera", "same_clothes", "other_clothes", "tracklet", "group", "sysu_place"]
+"""Gallery images that a query may not see.
+
+`camera`, `tracklet`: of its person and its camera or tracklet, both known. `same_clothes`,
+`other_clothes`: of its person in the same or in other clothes, and of its person where the clothes
+of either image are unknown. `group`: of its group, whoever they show. `sysu_place`: of camera 2 for
+a query of camera 3, which stand at one place.
+"""
+
+Draws = Literal["none", "per_query", "prcc", "sysu_official", "sysu_seeded", "halves", "given"]
+"""What is repeated.
+
+`none`: one ranking of the whole gallery. `per_query`: one gallery image per person, a query's own
+person drawn from what it may see. `prcc`: one gallery image per person for all queries.
+`sysu_official`, `sysu_seeded`: images per person and camera, as the two published definitions draw
+them. `halves`: ten random halves of the persons. `given`: the persons of each trial as the caller
+lists them, else all of them once.
+"""
+
+COLUMNS: Final[dict[Unseen, str]] = {
+    "camera": "camids",
+    "same_clothes": "clothes_ids",
+    "other_clothes": "clothes_ids",
+    "tracklet": "tracklets",
+    "group": "groups",
+    "sysu_place": "camids",
+}
 
 
-def check_protocol(protocol: str, n_draws: int) -> None:
-    """Raises ParamsError for an unknown protocol or less than one draw."""
-    if protocol not in get_args(Protocol):
-        raise ParamsError(f"protocol is {protocol!r}; allowed: {', '.join(get_args(Protocol))}.")
-    if n_draws < 1:
-        raise ParamsError(f"n_draws is {n_draws}; it must be at least 1.")
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One protocol.
+
+    Attributes:
+        unseen: Gallery images that a query may not see.
+        draws: What is repeated; results are means over the repetitions.
+        shots: Images that a draw takes per person (and camera, on SYSU-MM01).
+        cameras: Cameras of the gallery that take part, numbered from 1; empty = all.
+        both_directions: Every repetition is scored a second time with gallery as queries.
+        trapezoidal: AP as the area under trapezoids instead of the mean precision at the hits.
+        whole_gallery_ap: AP and INP are of the whole gallery, draws count for CMC alone.
+        cmc_over_persons: CMC counts the persons that are ranked ahead, not their images.
+        cross_modal: Queries and gallery are of different modalities.
+        needs: Columns of labels without which the rules mean nothing.
+        source: Where the definition is from.
+    """
+
+    unseen: tuple[Unseen, ...] = ()
+    draws: Draws = "none"
+    shots: int = 1
+    cameras: tuple[int, ...] = ()
+    both_directions: bool = False
+    trapezoidal: bool = False
+    whole_gallery_ap: bool = False
+    cmc_over_persons: bool = False
+    cross_modal: bool = False
+    needs: tuple[str, ...] = ()
+    source: str = ""
 
 
-def average_precision(ranks: Ints, trapezoidal: bool) -> float:
-    """AP of one query.
+def _sysu(cameras: tuple[int, ...], shots: int, draws: Draws, source: str) -> Rules:
+    return Rules(
+        unseen=("sysu_place",),
+        draws=draws,
+        shots=shots,
+        cameras=cameras,
+        cmc_over_persons=True,
+        cross_modal=True,
+        needs=("camids",),
+        source=source,
+    )
 
-    Args:
-        ranks: `(P,)` ranks of the positives from 1, ascending.
-        trapezoidal: Average the precision at each hit with the precision just before it (1 before
-            the first rank), as Market-1501's and Oxford's own scripts do.
 
-    Returns:
-        The AP, 0 to 1.
+_ALL, _INDOOR = (1, 2, 4, 5), (1, 2)
+_WU = "Wu et al., ICCV 2017, and the authors' rand_perm_cam.mat"
+_YE = "Ye et al., AGW, TPAMI 2021: Python's random seeded with the trial's number"
+_GU = "Gu et al., Simple-CCReID, CVPR 2022"
+
+PROTOCOLS: Final[dict[Protocol, Rules]] = {
+    "market": Rules(("camera",), source="Zheng et al., ICCV 2015; mean precision as in torchreid"),
+    "trapezoidal": Rules(
+        ("camera",), trapezoidal=True, source="Zheng et al., ICCV 2015, the authors' scripts"
+    ),
+    "none": Rules(source="LaST (no cameras), Occluded-REID, P-DukeMTMC (pseudo-cameras)"),
+    "single_gallery_shot": Rules(
+        ("camera",), "per_query", source="AP of each draw alone, which is 1 / rank of its image"
+    ),
+    "cuhk03_classic": Rules(
+        ("camera",),
+        "per_query",
+        whole_gallery_ap=True,
+        source="Li et al., CVPR 2014; AP as torchreid and fast-reid report it",
+    ),
+    "sysu_mm01_all_1shot": _sysu(_ALL, 1, "sysu_official", _WU),
+    "sysu_mm01_all_10shot": _sysu(_ALL, 10, "sysu_official", _WU),
+    "sysu_mm01_indoor_1shot": _sysu(_INDOOR, 1, "sysu_official", _WU),
+    "sysu_mm01_indoor_10shot": _sysu(_INDOOR, 10, "sysu_official", _WU),
+    "sysu_mm01_all_1shot_seeded": _sysu(_ALL, 1, "sysu_seeded", _YE),
+    "sysu_mm01_all_10shot_seeded": _sysu(_ALL, 10, "sysu_seeded", _YE),
+    "sysu_mm01_indoor_1shot_seeded": _sysu(_INDOOR, 1, "sysu_seeded", _YE),
+    "sysu_mm01_indoor_10shot_seeded": _sysu(_INDOOR, 10, "sysu_seeded", _YE),
+    "regdb": Rules(
+        draws="given",
+        both_directions=True,
+        cross_modal=True,
+        source="Nguyen et al., Sensors 2017; ten trials, each with a model of its own",
+    ),
+    "viper": Rules(
+        draws="halves",
+        both_directions=True,
+        source="Gray and Tao, ECCV 2008; ten splits, two directions",
+    ),
+    "prcc": Rules(("camera",), "prcc", source=f"Yang et al., TPAMI 2019; draws of {_GU}"),
+    "clothes_general": Rules(("camera",), source=_GU),
+    "clothes_changed": Rules(("camera", "same_clothes"), needs=("clothes_ids",), source=_GU),
+    "clothes_same": Rules(("camera", "other_clothes"), needs=("clothes_ids",), source=_GU),
+    "tracklet": Rules(
+        ("tracklet",), needs=("tracklets",), source="Xu and Zhu, DeepChange, ICCV 2023"
+    ),
+    "group": Rules(("group",), needs=("groups",), source="sequences of Open Metric Learning"),
+}
+
+
+def rules_of(protocol: str) -> Rules:
+    """The rules of a protocol.
+
+    Raises:
+        ParamsError: Unknown protocol.
 
     Example:
-        >>> average_precision(np.array([1, 4]), trapezoidal=False)
-        0.75
-        >>> average_precision(np.array([1, 4]), trapezoidal=True)
-        0.7083333333333333
+        >>> rules_of("clothes_changed").unseen
+        ('camera', 'same_clothes')
     """
-    hits = np.arange(1, len(ranks) + 1)
-    precision: NDArray[np.float64] = hits / ranks
-    if trapezoidal:
-        before = np.where(ranks > 1, (hits - 1) / np.maximum(ranks - 1, 1), 1.0)
-        precision = (precision + before) / 2
-    return float(precision.sum()) / len(ranks)
-
-
-class SingleShotDraws:
-    """Repeated draws of one gallery image per identity; the query's own comes from its positives.
-
-    Distractors and unlabelled images belong to no identity and stay in every draw. A draw depends
-    on the seed, its number and the gallery's order alone.
-    """
-
-    def __init__(self, labels: Labels, n_draws: int, seed: int) -> None:
-        """Draws once per identity and draw.
-
-        Args:
-            labels: Labels of both sides.
-            n_draws: Number of draws.
-            seed: Seed of the draws.
-        """
-        pids = labels.gallery_pids
-        self._pids = pids
-        self._keys = np.stack([_keys(seed, draw, len(pids)) for draw in range(n_draws)])
-        self._kept = np.repeat((pids == UNKNOWN)[None], n_draws, axis=0)
-        for keys, kept in zip(self._keys, self._kept, strict=True):
-            order = np.lexsort((keys, pids))
-            first = np.flatnonzero(np.diff(pids[order], prepend=UNKNOWN - 1))
-            kept[order[first]] = True
-
-    def count(
-        self,
-        counter: RankCounter,
-        query: int,
-        row: Floats,
-        positives: Ints,
-        exact: Floats,
-        junk: Ints,
-    ) -> list[Ints]:
-        """Rank from 1 of the drawn positive in each draw, each `(1,)`; see `RankCounter.count`."""
-        same = np.concatenate([positives, junk])
-        ranks = []
-        for keys, drawn in zip(self._keys, self._kept, strict=True):
-            pick = int(np.argmin(keys[positives]))
-            kept = drawn.copy()
-            kept[same] = False
-            kept[positives[pick]] = True
-            target = slice(pick, pick + 1)
-            ranks.append(counter.count(query, row, positives[target], exact[target], junk, kept))
-        return ranks
-
-
-def _keys(seed: int, draw: int, n: int) -> NDArray[np.float64]:
-    digest = hashlib.sha256(f"single_gallery_shot/{seed}/{draw}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "little")).random(n)
+    for name in get_args(Protocol):
+        if name == protocol:
+            return PROTOCOLS[name]
+    raise ParamsError(f"protocol is {protocol!r}; allowed: {', '.join(get_args(Protocol))}.")
