@@ -15,6 +15,17 @@ from pose2id.errors import DataError
 UNKNOWN = -1
 NO_NAME = ""
 
+_COLUMNS = (
+    "pids",
+    "camids",
+    "clothes_ids",
+    "tracklets",
+    "groups",
+    "distractors",
+    "modality",
+    "image_ids",
+)
+
 Ints = NDArray[np.int64]
 Column = NDArray[Any]  # of whole numbers (-1 unknown) or of names ("" unknown)
 
@@ -77,7 +88,8 @@ class Labels:
         return self._length or 0
 
     def _columns(self) -> dict[str, Column]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        return {name: column for name, column in columns.items() if column is not None}
 
     def check_length(self, length: int, side: str) -> None:
         """Refuses labels of another number of images.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import to_numpy
 from pose2id.distances import DistanceSource, FeatureDistances, MatrixDistances
@@ -125,7 +125,7 @@ def _evaluate(
         no_lists = Wanted(top_k=0, memory_mib=wanted.memory_mib)
         second = Direction(backward, turned, trials, rules, no_lists, query.tie_order)
         scores += second.scores(wanted.max_rank, backward=True)
-    valid = (first.first_hits > 0).any(axis=0)
+    valid: NDArray[np.bool_] = np.any(first.first_hits > 0, axis=0)
     return Evaluation(
         protocol=protocol,
         ap=_mean([*first.ap]),
@@ -154,7 +154,7 @@ def _distances(query: ArrayLike | DistanceSource, gallery: ArrayLike | None) -> 
         return FeatureDistances(left, right)
     if hasattr(query, "block") and hasattr(query, "exact"):
         return cast(DistanceSource, query)
-    return MatrixDistances(cast(ArrayLike, query))
+    return MatrixDistances(query)
 
 
 def _other_direction(forward: DistanceSource, given: DistanceSource | None) -> DistanceSource:

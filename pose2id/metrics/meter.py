@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import to_numpy
-from pose2id.errors import DataError
 from pose2id.centralize import l2_normalize
+from pose2id.errors import DataError
 from pose2id.labels import UNKNOWN, Ints, Labels
 from pose2id.metrics.evaluate import Options, evaluate
 from pose2id.metrics.evaluation import Evaluation

@@ -44,7 +44,7 @@ def read_permutations(path: Path) -> Permutations:
             for person, cell in enumerate(people.ravel(), 1)
             if cell.size
         }
-    except Exception as error:  # noqa: BLE001 - scipy raises what it meets in broken files
+    except Exception as error:
         raise DataError(
             f"{path} is not SYSU-MM01's rand_perm_cam.mat: {type(error).__name__}: {error}"
         ) from error

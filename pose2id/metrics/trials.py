@@ -164,9 +164,7 @@ def _of_people(rules: Rules, query: Ints, gallery: Ints, options: DrawOptions) -
     ]
 
 
-def _of_person_and_camera(
-    people: Ints, cameras: Ints, order: Ints
-) -> dict[tuple[int, int], Ints]:
+def _of_person_and_camera(people: Ints, cameras: Ints, order: Ints) -> dict[tuple[int, int], Ints]:
     """(person, camera) -> rows in reading order; persons ascending, then cameras."""
     order = order[people[order] != UNKNOWN]
     order = order[np.lexsort((cameras[order], people[order]))]
@@ -179,9 +177,7 @@ def _of_person_and_camera(
     }
 
 
-def _sysu_seeded(
-    groups: dict[tuple[int, int], Ints], shots: int, n_gallery: int
-) -> list[Trial]:
+def _sysu_seeded(groups: dict[tuple[int, int], Ints], shots: int, n_gallery: int) -> list[Trial]:
     """Trial t: a generator seeded t chooses per person and camera; several without repetition."""
 
     def draw(generator: random.Random, rows: Ints) -> list[int]:
@@ -224,7 +220,7 @@ def _sysu_official(
             numbers = orders[key][trial]
             yield rows[numbers[numbers <= len(rows)][:shots] - 1]
 
-    notes = ()
+    notes: tuple[str, ...] = ()
     if n_other:
         notes = (
             f"{n_other} of {len(groups)} pairs of a person and a camera have another number of "

@@ -172,9 +172,7 @@ def test_duplicating_a_gallery_image_puts_the_copy_right_behind_it():
     distances = np.array([[0.1, 0.2, 0.3]], dtype=np.float32)
     pids = np.array([1, 2, 1])
     once = evaluate(distances, query_pids=[1], gallery_pids=pids)
-    twice = evaluate(
-        distances[:, [0, 1, 2, 1]], query_pids=[1], gallery_pids=pids[[0, 1, 2, 1]]
-    )
+    twice = evaluate(distances[:, [0, 1, 2, 1]], query_pids=[1], gallery_pids=pids[[0, 1, 2, 1]])
     assert once.ap[0] == pytest.approx((1 + 2 / 3) / 2)
     assert twice.ap[0] == pytest.approx((1 + 2 / 4) / 2)
     assert twice.rankings.gallery.tolist() == [[0, 1, 3, 2]]
@@ -318,9 +316,9 @@ def test_unusable_input_is_refused():
         evaluate(np.zeros((1, 2)), np.zeros((1, 3)))
     with pytest.raises(DataError, match=r"Labels are given by name: query_pids=\.\.\."):
         evaluate(MatrixDistances(good), [1, 2, 3])
-    with pytest.raises(DataError, match="gallery pids must be whole numbers.*float64"):
+    with pytest.raises(DataError, match=r"gallery pids must be whole numbers.*float64"):
         evaluate(good, query_pids=[1, 2], gallery_pids=[1.0, 2.0, 3.0])
-    with pytest.raises(DataError, match="query pids .* with 1 NaN: write -1 there"):
+    with pytest.raises(DataError, match=r"query pids .* with 1 NaN: write -1 there"):
         evaluate(good, query_pids=[1.0, np.nan], gallery_pids=[1, 2, 3])
     with pytest.raises(DataError, match="query has 2 images but labels of 1"):
         evaluate(good, query_pids=[1], gallery_pids=[1, 2, 3])
