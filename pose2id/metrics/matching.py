@@ -56,6 +56,11 @@ class Matching:
         if own is not None and np.isin(own[0], own[1]).any():  # no image finds itself
             self._of_anyone.append(_Lookup(*own))
 
+    @property
+    def hides_strangers(self) -> bool:
+        """Whether unseen images may be of other people than the query, and so be many."""
+        return bool(self._of_anyone)
+
     def of(self, query: int) -> tuple[Ints, Ints]:
         """Positives of a query and the images that it may not see, `(P,)` and `(U,)` indices."""
         same = self._people.rows(query)
@@ -102,10 +107,11 @@ def _both(query: Labels, gallery: Labels, name: str) -> tuple[Ints, Ints] | None
 def _hides(rule: Unseen, of_query: np.int64, of_gallery: Ints) -> NDArray[np.bool_]:
     """Which images of the query's person a rule hides, `(P,) bool`."""
     equal: NDArray[np.bool_] = of_gallery == of_query
-    known: NDArray[np.bool_] = (of_gallery != UNKNOWN) & (of_query != UNKNOWN)
     if rule in _BOTH_KNOWN_AND_EQUAL:
-        return equal & known
-    return ~known | (equal if rule == "same_clothes" else ~equal)
+        return equal if of_query != UNKNOWN else np.zeros_like(equal)
+    if of_query == UNKNOWN:
+        return np.ones_like(equal)
+    return (of_gallery == UNKNOWN) | (equal if rule == "same_clothes" else ~equal)
 
 
 def first_sysu_camera(query_camids: Ints) -> int:

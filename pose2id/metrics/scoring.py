@@ -76,7 +76,8 @@ class Direction:
         self.inp = self.ap.copy()
         self.first_hits = np.zeros(self.ap.shape, np.int64)
         self.lists: Rankings | None = None
-        self._positives, n_impostors = _positives(matching, n_queries, n_gallery)
+        self._is_unseen = np.zeros(n_gallery, np.bool_)  # all false between two queries
+        self._positives, self._unseen, n_impostors = _all_of(matching, n_queries, n_gallery)
         self.n_positives = np.array([len(positives) for positives in self._positives])
         self._exact = _exact_positives(distances, self._positives)
         verification = Verification(wanted.false_positive_rates, n_impostors)
@@ -93,7 +94,7 @@ class Direction:
             counted: list[tuple[int, int, Ints]] = []  # (trial, query, ranks)
             for query, row in enumerate(block, start):
                 positives, exact = self._positives[query], self._exact[query]
-                unseen = self._matching.of(query)[1]
+                unseen = self._unseen[query] if self._unseen else self._matching.of(query)[1]
                 if top_k:
                     self._list(query, row, top_k, unseen)
                 if wanted.false_positive_rates and self._matching.query_people[query] != UNKNOWN:
@@ -112,11 +113,14 @@ class Direction:
         counted = []
         whole: Ints | None = None
         for number, trial in enumerate(self._trials):
-            targets = trial.targets(query, positives)
-            if not targets.size:
-                continue
-            kept = trial.kept(positives, targets)
-            its, their = positives[targets], exact[targets]
+            if trial.is_everything:
+                its, their, kept = positives, exact, None
+            else:
+                targets = trial.targets(query, positives)
+                if not targets.size:
+                    continue
+                its, their = positives[targets], exact[targets]
+                kept = trial.kept(positives, targets)
             if self._rules.cmc_over_persons:
                 seen = np.ones(len(row), np.bool_) if kept is None else kept.copy()
                 seen[unseen] = False
@@ -154,7 +158,9 @@ class Direction:
         gallery, exact = nearest(row, top_k, self._distances, query, self._tie_order)
         self.lists.gallery[query], self.lists.distance[query] = gallery, exact
         person = self._matching.query_people[query]
-        junk = np.isin(gallery, unseen) if unseen.size else np.zeros(top_k, np.bool_)
+        self._is_unseen[unseen] = True
+        junk = self._is_unseen[gallery]
+        self._is_unseen[unseen] = False
         match = (self._matching.gallery_people[gallery] == person) & (person != UNKNOWN)
         self.lists.is_junk[query], self.lists.is_match[query] = junk, match & ~junk
 
@@ -204,18 +210,25 @@ def average_precision(ranks: Ints, trapezoidal: bool) -> float:
     return float(precision.sum()) / len(ranks)
 
 
-def _positives(matching: Matching, n_queries: int, n_gallery: int) -> tuple[list[Ints], int]:
-    """Positives of every query, and the number of impostor pairs.
+def _all_of(
+    matching: Matching, n_queries: int, n_gallery: int
+) -> tuple[list[Ints], list[Ints] | None, int]:
+    """Positives and unseen images of every query, and the number of impostor pairs.
 
-    An impostor is a gallery image that a labelled query may see and that does not match it.
+    Unseen images are None where they may be many and are better found again than kept. An impostor
+    is a gallery image that a labelled query may see and that does not match it.
     """
-    matches, n_impostors = [], 0
+    matches: list[Ints] = []
+    hidden: list[Ints] = []
+    n_impostors = 0
     for query in range(n_queries):
         positives, unseen = matching.of(query)
         matches.append(positives)
+        if not matching.hides_strangers:
+            hidden.append(unseen)
         if matching.query_people[query] != UNKNOWN:
             n_impostors += n_gallery - len(positives) - len(unseen)
-    return matches, n_impostors
+    return matches, hidden or None, n_impostors
 
 
 def _exact_positives(distances: DistanceSource, matches: list[Ints]) -> list[Reals]:

@@ -39,6 +39,11 @@ class Trial:
     queries: Mask | None = None
     own_keys: NDArray[np.float64] | None = None
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether all queries and the whole gallery take part."""
+        return self.gallery is None and self.queries is None and self.own_keys is None
+
     def targets(self, query: int, positives: Ints) -> Ints:
         """Places in `positives` of those that take part."""
         if self.queries is not None and not self.queries[query]:
