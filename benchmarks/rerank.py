@@ -21,17 +21,17 @@ from benchmarks.measure import (
 )
 from benchmarks.peers import argsort_scores, dense_rerank
 from pose2id.metrics import Evaluation, evaluate
-from pose2id.rerank import k_reciprocal
+from pose2id.steps.rerank import k_reciprocal
 
 
 def ours(data: Benchmark, k1: int, k2: int, precision: str) -> Evaluation:
     """Re-ranking and scoring in one, so that no matrix is ever whole."""
     return evaluate(
         k_reciprocal(data.query, data.gallery, k1, k2, 0.3, precision=precision),
-        data.query_pids,
-        data.gallery_pids,
-        data.query_camids,
-        data.gallery_camids,
+        query_pids=data.query_pids,
+        gallery_pids=data.gallery_pids,
+        query_camids=data.query_camids,
+        gallery_camids=data.gallery_camids,
         top_k=0,
     )
 

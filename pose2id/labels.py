@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import to_numpy
 from pose2id.errors import DataError
+from pose2id.features import Ints
 
 UNKNOWN = -1
 NO_NAME = ""
@@ -26,7 +27,6 @@ _COLUMNS = (
     "image_ids",
 )
 
-Ints = NDArray[np.int64]
 Column = NDArray[Any]  # of whole numbers (-1 unknown) or of names ("" unknown)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import to_numpy
+from pose2id.choices import Protocol
 from pose2id.distances import DistanceSource, FeatureDistances, MatrixDistances
 from pose2id.errors import DataError
 from pose2id.labels import Labels
@@ -16,9 +17,9 @@ from pose2id.metrics.evaluation import Evaluation
 from pose2id.metrics.matching import Matching
 from pose2id.metrics.notes import notes_on
 from pose2id.metrics.permutations import Permutations
-from pose2id.metrics.protocols import Protocol, Rules, rules_of
 from pose2id.metrics.scoring import Direction, Wanted
 from pose2id.metrics.trials import DrawOptions, make_trials
+from pose2id.protocols import Rules, rules_of
 
 
 class Options(TypedDict, total=False):

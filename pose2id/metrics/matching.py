@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
-from pose2id.labels import UNKNOWN, Column, Ints, Labels, joint_codes
-from pose2id.metrics.protocols import COLUMNS, Unseen
+from pose2id.features import Ints
+from pose2id.labels import UNKNOWN, Column, Labels, joint_codes
+from pose2id.protocols import COLUMNS, Unseen
 
 SYSU_INFRARED = (3, 6)  # cameras, numbered from 1
 _BOTH_KNOWN_AND_EQUAL: tuple[Unseen, ...] = ("camera", "tracklet")
@@ -111,7 +112,8 @@ def _hides(rule: Unseen, of_query: np.int64, of_gallery: Ints) -> NDArray[np.boo
         return equal if of_query != UNKNOWN else np.zeros_like(equal)
     if of_query == UNKNOWN:
         return np.ones_like(equal)
-    return (of_gallery == UNKNOWN) | (equal if rule == "same_clothes" else ~equal)
+    unknown: NDArray[np.bool_] = of_gallery == UNKNOWN
+    return unknown | (equal if rule == "same_clothes" else ~equal)
 
 
 def first_sysu_camera(query_camids: Ints) -> int:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import to_numpy
-from pose2id.centralize import l2_normalize
+from pose2id.choices import Protocol
 from pose2id.errors import DataError
-from pose2id.labels import UNKNOWN, Ints, Labels
+from pose2id.features import Ints, l2_normalize
+from pose2id.labels import UNKNOWN, Labels
 from pose2id.metrics.evaluate import Options, evaluate
 from pose2id.metrics.evaluation import Evaluation
-from pose2id.metrics.protocols import Protocol
 
 
 class ReidMetric:

@@ -7,7 +7,7 @@ import numpy as np
 from pose2id.labels import Labels, unknown_of
 from pose2id.metrics.evaluation import TrialScores
 from pose2id.metrics.matching import Matching
-from pose2id.metrics.protocols import Rules
+from pose2id.protocols import Rules
 
 _HIDDEN = {
     "camera": "images of the query's own camera",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
-from pose2id.labels import Ints
+from pose2id.features import Ints
 
 # (camera, person), both numbered from 1 -> (trials, images), numbers of images from 1
 Permutations = dict[tuple[int, int], Ints]

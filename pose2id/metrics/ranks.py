@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.distances import DistanceSource, Ints, Reals
+from pose2id.distances import DistanceSource, Reals
+from pose2id.features import Ints
 from pose2id.labels import UNKNOWN
 
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.distances import DistanceSource, Ints, Reals
+from pose2id.distances import DistanceSource, Reals
+from pose2id.features import Ints
 from pose2id.labels import UNKNOWN
 from pose2id.metrics.evaluation import Rankings, TrialScores
 from pose2id.metrics.matching import Matching
-from pose2id.metrics.protocols import Rules
 from pose2id.metrics.ranks import RankCounter, nearest, person_rank
 from pose2id.metrics.trials import Trial
 from pose2id.metrics.verification import Verification
+from pose2id.protocols import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import to_numpy
 from pose2id.errors import DataError, ParamsError
-from pose2id.labels import UNKNOWN, Ints, Labels
+from pose2id.features import Ints
+from pose2id.labels import UNKNOWN, Labels
 from pose2id.metrics.matching import first_sysu_camera
 from pose2id.metrics.permutations import Permutations
-from pose2id.metrics.protocols import Rules
+from pose2id.protocols import Rules
 
 N_TRIALS = 10  # of SYSU-MM01, PRCC and VIPeR
 _PRCC_SEED = 3

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pose2id.distances import Ints, Reals
+from pose2id.distances import Reals
 from pose2id.errors import ParamsError
+from pose2id.features import Ints
 
 _MIN_BUFFER = 1_000_000  # distances that may pile up before the pool is cut back
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pose2id.bootstrap import paired_bootstrap
-from pose2id.metrics import Evaluation, FeatureDistances, evaluate, identity_density
+from pose2id.metrics import Evaluation, evaluate, identity_density
 from tasks.tables import schema
 from tasks.tables.schema import Layout
 from tasks.tables.store import write_table
 
 PRODUCER = "5" * 64
+STEPS_OF = {"base": [], "ipg": ["fuse"], "nfc": ["nfc"], "ipg_nfc": ["fuse", "nfc"]}
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,12 @@ def write_results(
     summary = []
     for name, (q, g) in features.items():
         scores[name] = found = evaluate(
-            FeatureDistances(q, g),
-            query.pids if labels else None,
-            gallery.pids if labels else None,
-            query.cams,
-            gallery.cams,
+            q,
+            g,
+            query_pids=query.pids if labels else None,
+            gallery_pids=gallery.pids if labels else None,
+            query_camids=query.cams,
+            gallery_camids=gallery.cams,
             distractors=gallery.pids == 0,
             top_k=top_k,
             max_rank=20,
@@ -74,6 +76,8 @@ def write_results(
         pa.Table.from_pylist(summary, schema=schema.SUMMARY),
         producer=PRODUCER,
     )
+    passed = schema.EXPECTATIONS.empty_table()
+    write_table(folder / "expectations.parquet", passed, producer=PRODUCER)
     for name, parts in tables.items():
         write_table(folder / f"{name}.parquet", pa.concat_tables(parts), producer=PRODUCER)
     metrics = {row["variant"]: {"mAP": row["mAP"]} for row in summary}
@@ -99,6 +103,7 @@ def _summary_row(
         interval = paired_bootstrap(base.ap, found.ap, 200)
     return {
         "variant": name,
+        "steps": STEPS_OF[name],
         "reranked": False,
         "mAP": found.mAP if labels else None,
         "mINP": found.mINP if labels else None,
@@ -111,7 +116,8 @@ def _summary_row(
         "n_valid_queries": int(found.valid.sum()),
         "n_gallery": len(gallery.ids),
         "n_distractors": int((gallery.pids == 0).sum()),
-        "protocol": "market1501",
+        "protocol": found.protocol,
+        "n_trials": found.n_trials,
         "transductive": name != "base",
         "note": None if labels else "the dataset has no labels",
     }

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2id.centralize import l2_normalize
 from pose2id.errors import DataError
+from pose2id.features import l2_normalize
 from pose2id.metrics import ReidMetric, evaluate
 
 

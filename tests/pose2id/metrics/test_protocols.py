@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pose2id.errors import DataError, ParamsError
 from pose2id.metrics import PROTOCOLS, Labels, Protocol, evaluate
-from pose2id.metrics.protocols import rules_of
+from pose2id.protocols import rules_of
 from tests.pose2id.metrics.plain import agrees, means, over_trials, walk
 
 unhurried = settings(deadline=None, max_examples=40)

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.peers import dense_rerank
-from pose2id.centralize import l2_normalize
 from pose2id.errors import DataError, ParamsError
-from pose2id.metrics import evaluate
+from pose2id.features import l2_normalize
+from pose2id.metrics import Labels, evaluate
 from pose2id.neighbors import nearest_neighbors
-from pose2id.rerank import average_query_expansion, k_reciprocal
+from pose2id.steps.rerank import k_reciprocal
 
 OFFICIAL = Path("../shared/fixtures/official/reid_metrics.npz")
 
@@ -40,7 +40,11 @@ def test_half_precision_equals_the_authors_outputs(official, kind, k1, k2, weigh
     source = k_reciprocal(x[:n], x[n:], k1, k2, weight, precision="float16")
     key = f"{kind}/rerank_{k1}_{k2}_{weight}"
     assert np.allclose(source.block(0, n), official[key], rtol=0, atol=1e-4)
-    result = evaluate(source, pids[:n], pids[n:], cams[:n], cams[n:])
+    result = evaluate(
+        source,
+        query_labels=Labels(pids[:n], cams[:n]),
+        gallery_labels=Labels(pids[n:], cams[n:]),
+    )
     assert result.mAP == pytest.approx(float(official[f"{key}/mAP"]), abs=1e-4)
 
 
@@ -76,8 +80,8 @@ def test_block_size_changes_no_rank():
     x[60:70] = x[20:30]  # exact ties
     source = k_reciprocal(x[:20], x[20:], 10, 3)
     pids = np.arange(90) % 7
-    whole = evaluate(source, pids[:20], pids[20:])
-    single = evaluate(source, pids[:20], pids[20:], memory_mib=0)
+    whole = evaluate(source, query_pids=pids[:20], gallery_pids=pids[20:])
+    single = evaluate(source, query_pids=pids[:20], gallery_pids=pids[20:], memory_mib=0)
     assert np.array_equal(whole.rankings.gallery, single.rankings.gallery)
     assert np.array_equal(whole.rankings.distance, single.rankings.distance)
     assert np.array_equal(whole.ap, single.ap)
@@ -115,14 +119,3 @@ def test_unusable_parameters_are_refused():
         k_reciprocal(x[:3], x[3:], 3, 2, 2)
     with pytest.raises(ParamsError, match="allowed: float32, float16"):
         k_reciprocal(x[:3], x[3:], 3, 2, precision="int8")
-
-
-def test_query_expansion_averages_the_nearest_gallery_images():
-    x = clusters(30)
-    expanded = average_query_expansion(x[:4], x[4:], k=2)
-    for query, row in zip(x[:4], expanded, strict=True):
-        near = np.argsort(np.square(x[4:] - query).sum(axis=1))[:2]
-        expected = query + x[4:][near].sum(axis=0)
-        assert np.allclose(row, expected / np.linalg.norm(expected), atol=1e-6)
-    with pytest.raises(DataError, match="choose k <= 26"):
-        average_query_expansion(x[:4], x[4:], k=27)

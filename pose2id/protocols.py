@@ -5,31 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from pose2id.choices import Protocol
 from pose2id.errors import ParamsError
-
-Protocol = Literal[
-    "market",
-    "trapezoidal",
-    "none",
-    "single_gallery_shot",
-    "cuhk03_classic",
-    "sysu_mm01_all_1shot",
-    "sysu_mm01_all_10shot",
-    "sysu_mm01_indoor_1shot",
-    "sysu_mm01_indoor_10shot",
-    "sysu_mm01_all_1shot_seeded",
-    "sysu_mm01_all_10shot_seeded",
-    "sysu_mm01_indoor_1shot_seeded",
-    "sysu_mm01_indoor_10shot_seeded",
-    "regdb",
-    "viper",
-    "prcc",
-    "clothes_general",
-    "clothes_changed",
-    "clothes_same",
-    "tracklet",
-    "group",
-]
 
 Unseen = Literal["camera", "same_clothes", "other_clothes", "tracklet", "group", "sysu_place"]
 """Gallery images that a query may not see.
