@@ -99,7 +99,7 @@ def _summary_row(
     labels: bool,
 ) -> dict[str, object]:
     interval: tuple[float | None, ...] = (None, None, None)
-    if labels and name != "base":
+    if found.valid.any() and name != "base":
         interval = paired_bootstrap(base.ap, found.ap, 200)
     return {
         "variant": name,

@@ -119,3 +119,23 @@ def test_unusable_parameters_are_refused():
         k_reciprocal(x[:3], x[3:], 3, 2, 2)
     with pytest.raises(ParamsError, match="allowed: float32, float16"):
         k_reciprocal(x[:3], x[3:], 3, 2, precision="int8")
+
+
+@pytest.mark.parametrize("lambda_value", [0.0, 0.3, 0.7, 1.0])
+def test_images_that_coincide_are_at_zero_and_not_below(lambda_value):
+    rng = np.random.default_rng(0)
+    features = np.repeat(l2_normalize(rng.standard_normal((3, 8))), 4, axis=0)
+    for k1, k2 in ((3, 1), (3, 2), (11, 6)):
+        source = k_reciprocal(features, features, k1, k2, lambda_value)
+        rows, columns = np.divmod(np.arange(12 * 12), 12)
+        assert source.exact(rows, columns).min() >= 0
+        assert source.block(0, 12).min() >= 0
+    one = np.repeat(features[:1], 4, axis=0)
+    assert (k_reciprocal(one[:2], one[2:], 3, 1, lambda_value).block(0, 2) == 0).all()
+
+
+def test_without_labels_re_ranked_lists_are_given():
+    x = np.random.default_rng(0).standard_normal((12, 4))
+    lists = evaluate(k_reciprocal(x[:4], x[4:], 3, 2)).rankings
+    assert lists.gallery.shape == (4, 8)
+    assert k_reciprocal(x[:4], x[4:], 3, 2).exact(np.empty(0, int), np.empty(0, int)).size == 0
