@@ -22,7 +22,7 @@ PULLED = {"base": "nfc", "ipg": "ipg_nfc"}  # variant -> the same after NFC
 def plan(params: Params, root: Path, split: str) -> list[Job]:
     """One job per split, or one per worker of a cluster: its machines share the search."""
     shared = params.runtime.on_cluster and params.centralize.nfc.search == "exact"
-    return jobs("centralize", params, root, split, params.runtime.workers if shared else 1)
+    return jobs("centralize", params, root, split, params.runtime.n_workers if shared else 1)
 
 
 def run_shard(job: Job) -> ShardReport:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.tables import schema
+from tasks.tables.aside import read_kept
 from tasks.tables.store import read_table, write_table
 
 
@@ -58,10 +59,12 @@ def append_run(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
     new = pa.Table.from_pylist([row], schema=schema.RUNS)
-    if layout.runs.is_file():
+    before = read_runs(layout)
+    if before is not None:
         # Parquet has no seconds: what was written as such comes back as milliseconds.
-        new = pa.concat_tables([read_table(layout.runs).cast(schema.RUNS), new])
-    write_table(layout.runs, new, producer="history")
+        new = pa.concat_tables([before.cast(schema.RUNS), new])
+    for path in (layout.runs, _copy(layout)):
+        write_table(path, new, producer="history")
     if (layout.reports / "index.html").is_file():
         write_runs_page(layout)
     return row
@@ -76,11 +79,24 @@ def read_metrics(layout: schema.Layout) -> dict[str, dict[str, float | None]]:
     return metrics
 
 
+def read_runs(layout: schema.Layout) -> pa.Table | None:
+    """All runs; `None` before the first. A damaged table is put aside, and its copy read."""
+    for path in (layout.runs, _copy(layout)):
+        table = read_kept(path, layout.cache, strict=False)
+        if table is not None and table.schema.names == schema.RUNS.names:
+            return table
+    return None
+
+
+def _copy(layout: schema.Layout) -> Path:
+    """Nothing can make the history again, so there are two of it."""
+    return layout.cache / "history" / layout.runs.name
+
+
 def last_completed(layout: schema.Layout) -> dict[str, Any] | None:
     """The row of the last run that completed."""
-    if not layout.runs.is_file():
-        return None
-    rows = read_table(layout.runs).to_pylist()
+    table = read_runs(layout)
+    rows = [] if table is None else table.to_pylist()
     return next((row for row in reversed(rows) if row["outcome"] == "completed"), None)
 
 

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pose2id.errors import ParamsError
+from pose2id.machine import n_cores
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -221,10 +222,10 @@ class TuneParams(_Section):
 
 
 class RuntimeParams(_Section):
-    """How the work is spread; nothing here changes an output byte."""
+    """How the work is spread; on one machine nothing but the device changes an output byte."""
 
     runner: Literal["threads", "processes", "ray", "dask"] = "threads"
-    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     address: str | None = None
@@ -233,6 +234,11 @@ class RuntimeParams(_Section):
     def on_cluster(self) -> bool:
         """Whether shards go to Ray or Dask."""
         return self.runner in ("ray", "dask")
+
+    @property
+    def n_workers(self) -> int:
+        """Shards at once where networks run on the CPU: `auto` is one per core."""
+        return n_cores() if self.workers == "auto" else self.workers
 
 
 class Params(_Section):

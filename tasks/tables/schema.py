@@ -8,6 +8,8 @@ import pyarrow as pa
 
 N_KEYPOINTS = 18
 ORIGINAL_POSE_ID = -1
+# Folders of data/ that hold outs of stages.
+TABLE_FOLDERS = ("index", "generated", "features", "quality", "centralized", "results")
 
 INDEX = pa.schema(
     [
