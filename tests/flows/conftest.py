@@ -80,14 +80,21 @@ class Stages(Project):
         }
 
 
-@pytest.fixture
-def stages(tmp_path: Path, tiny_model: Path) -> Stages:
-    """Three people seen by two cameras: 2 pictures for training, 3 queries, 3 in the gallery."""
-    shutil.copy2(ROOT / "params.yaml", tmp_path)
-    (tmp_path / "data").mkdir()
-    shutil.copy2(ROOT / "data" / "views.sql", tmp_path / "data")
-    shutil.copytree(tiny_model, tmp_path / MODEL)
-    project = Stages(tmp_path)
+def eight_pictures(root: Path, model: Path | None = None) -> Stages:
+    """Three people seen by two cameras: 2 pictures for training, 3 queries, 3 in the gallery.
+
+    Args:
+        root: An empty folder.
+        model: A generator to copy; a new one without.
+    """
+    shutil.copy2(ROOT / "params.yaml", root)
+    (root / "data").mkdir()
+    shutil.copy2(ROOT / "data" / "views.sql", root / "data")
+    if model is None:
+        save_tiny_model(root / MODEL)
+    else:
+        shutil.copytree(model, root / MODEL)
+    project = Stages(root)
     project.set(
         dataset__root="images",
         shards=2,
@@ -104,6 +111,12 @@ def stages(tmp_path: Path, tiny_model: Path) -> Stages:
     for camera in (1, 2):
         project.add_image("train", f"0009_c{camera}s1_000001_00.png")
     return project
+
+
+@pytest.fixture
+def stages(tmp_path: Path, tiny_model: Path) -> Stages:
+    """A project of eight random pictures."""
+    return eight_pictures(tmp_path, tiny_model)
 
 
 def save_tiny_model(folder: Path) -> None:

@@ -22,17 +22,21 @@ CHAIN = """
 import sys
 from pathlib import Path
 from flows.cli.stage import run_stage
-for stage in ("generate", "features", "validate", "centralize"):
+for stage in sys.argv[1:]:
     for split in ("query", "gallery"):
         run_stage(stage, split, Path("params.yaml"), Path())
-for stage in ("score", "report"):
-    run_stage(stage, "", Path("params.yaml"), Path())
 """
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def outs_of(project: Stages, tmp_path: Path, workers: int | str, threads: str | None) -> dict:
-    """Bytes of all outs of a copy that has run every stage with nothing in its cache."""
+def outs_of(
+    project: Stages,
+    tmp_path: Path,
+    workers: int | str,
+    threads: str | None,
+    stages: tuple[str, ...] = ("generate", "features"),
+) -> dict[str, bytes]:
+    """Bytes of all outs of a copy that has run some stages with nothing in its cache."""
     copy = tmp_path / f"{workers}-{threads}"
     shutil.copytree(project.root, copy)
     run = Stages(copy)
@@ -42,7 +46,11 @@ def outs_of(project: Stages, tmp_path: Path, workers: int | str, threads: str | 
         environment |= dict.fromkeys(THREADS, threads)
     environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
-        [sys.executable, "-c", CHAIN], cwd=copy, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", CHAIN, *stages],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return {
@@ -74,8 +82,8 @@ def project(stages: Stages) -> Stages:
 def test_workers_and_threads_change_no_byte(project: Stages, tmp_path: Path) -> None:
     folder = tmp_path.parent / f"{tmp_path.name}-runs"
     expected = outs_of(project, folder, 1, "1")
-    assert any(name.startswith("reports/") for name in expected)
-    for workers, threads in ((1, None), (2, None), (3, "2"), ("auto", None)):
+    assert {Path(name).parts[1] for name in expected} >= {"generated", "features"}
+    for workers, threads in ((1, None), (2, "2"), (3, None)):
         found = outs_of(project, folder, workers, threads)
         different = [name for name in expected if found.get(name) != expected[name]]
         assert not different, (workers, threads)
