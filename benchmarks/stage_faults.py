@@ -104,7 +104,7 @@ Fault = Callable[[Case], Iterator[tuple[str, ...]]]
 def tables(project: Stages) -> dict[str, bytes]:
     """Bytes of all outs."""
     files = sorted((project.root / "data").rglob("[!.]*.parquet"))
-    return {str(path.relative_to(project.root)): path.read_bytes() for path in files}
+    return {str(p.relative_to(project.root)): p.read_bytes() for p in files if p.is_file()}
 
 
 def prepare(project: Stages) -> dict[str, bytes]:

@@ -69,8 +69,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         DataError: The path does not exist or holds no table.
         DamagedTableError: A file is not what was written.
     """
-    files = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
-    if not files or not all(file.is_file() for file in files):
+    parts = path.is_dir() and path.suffix != ".parquet"
+    files = sorted(path.glob("[!.]*.parquet")) if parts else [path]
+    if not files or not all(file.exists() for file in files):
         raise DataError(f"there is no table at {path}; run the stage that makes it: dvc repro")
     return pa.concat_tables([read_sealed(file, columns) for file in files])
 
