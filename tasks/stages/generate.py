@@ -26,7 +26,7 @@ from tasks.tables.row_cache import RowCache
 from tasks.tables.store import read_table, sha256_hex, shard_of, shard_prefix, write_table
 
 if TYPE_CHECKING:
-    from pose2id.generation.devices import Device
+    from pose2id.choices import Device
 
 log = logging.getLogger(__name__)
 
