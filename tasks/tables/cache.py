@@ -112,7 +112,10 @@ def forget(layout: Layout, image_id: str) -> int:
 def sweep(layout: Layout) -> None:
     """Removes what killed writers left half-written; only for the holder of the project's lock."""
     tables = [path for path in layout.data.glob("*") if path.name in TABLE_FOLDERS]
-    kept = [layout.cache / name for name in (*KINDS, "scores", "neighbors", "quarantine")]
+    kept = [
+        layout.cache / name
+        for name in (*KINDS, "scores", "neighbors", "quarantine", "reference", "history")
+    ]
     left = [*layout.data.glob(".tmp-*"), *layout.reports.glob(".tmp-*")]
     for folder in (*tables, *kept):
         left += folder.rglob(".tmp-*")
