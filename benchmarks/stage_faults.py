@@ -15,6 +15,8 @@ most three times. Counted are, by kind:
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
 import random
 import resource
@@ -324,6 +326,37 @@ def full_disk(case: Case) -> Iterator[tuple[str, ...]]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def poisoned_dvc_cache(case: Case) -> Iterator[tuple[str, ...]]:
+    """DVC's cache and dvc.lock, from which rows are taken over, are damaged; own rows are gone."""
+    root = case.project.root
+    objects = root / ".dvc" / "cache" / "files" / "md5"
+    stages = {}
+
+    def store(content: bytes, suffix: str = "") -> str:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest() + suffix
+        (objects / digest[:2]).mkdir(parents=True, exist_ok=True)
+        (objects / digest[:2] / digest[2:]).write_bytes(content)
+        return digest
+
+    for stage, folder in (("generate", "generated"), ("features", "features")):
+        for split in SPLITS:
+            parts = sorted((root / "data" / folder / split).glob("part-*.parquet"))
+            listing = [{"md5": store(p.read_bytes()), "relpath": p.name} for p in parts]
+            digest = store(json.dumps(listing).encode(), ".dir")
+            outs = [{"path": f"data/{folder}/{split}", "md5": digest}]
+            stages[f"{stage}@{split}"] = {"outs": outs}
+    lock = root / "dvc.lock"
+    lock.write_text(json.dumps({"stages": stages}), encoding="utf-8")
+    for kind in ("generated", "features"):
+        shutil.rmtree(root / ".cache" / kind)
+    for _ in range(case.rng.randint(0, 4)):
+        victims = [path for path in objects.rglob("*") if path.is_file()]
+        damage(case.rng.choice([*victims, lock]), case.rng, bits_only=case.rng.random() < 0.7)
+    yield ("generate", "features")
+    shutil.rmtree(root / ".dvc")
+    lock.unlink() if lock.is_file() else shutil.rmtree(lock)
+
+
 def signalled(case: Case) -> Iterator[tuple[str, ...]]:
     """A stage in a process of its own gets a signal at a random moment."""
     for kind in ("generated", "features"):
@@ -388,6 +421,7 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "clock jump": (clock_jump, 2),
     "limit on file size": (file_limit, 2),
     "full disk": (full_disk, 2),
+    "poisoned DVC cache": (poisoned_dvc_cache, 3),
     "signal": (signalled, 0.2),
     "memory limit": (memory_limit, 0.2),
 }

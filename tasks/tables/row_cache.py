@@ -152,5 +152,6 @@ def is_segment(path: Path) -> bool:
 
 
 def _keys(segment: Path) -> list[str]:
-    keys: list[str] = read_sealed(segment, ["key"]).column("key").to_pylist()
+    table = read_sealed(segment, ["key"])
+    keys: list[str] = table.column("key").to_pylist() if "key" in table.column_names else []
     return keys
