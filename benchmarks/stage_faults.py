@@ -220,6 +220,8 @@ def differences(case: Case) -> str:
 def damage(path: Path, rng: random.Random, *, bits_only: bool) -> None:
     """Flips a bit of a file, or puts something else in its place."""
     content = bytearray(path.read_bytes())
+    if not content:
+        return
     how = "bit" if bits_only else rng.choice(("empty", "cut", "zeros", "foreign", "folder", "gap"))
     place = rng.randrange(len(content))
     if how == "bit":
@@ -353,8 +355,8 @@ def poisoned_dvc_cache(case: Case) -> Iterator[tuple[str, ...]]:
     for kind in ("generated", "features"):
         shutil.rmtree(root / ".cache" / kind)
     for _ in range(case.rng.randint(0, 4)):
-        victims = [path for path in objects.rglob("*") if path.is_file()]
-        damage(case.rng.choice([*victims, lock]), case.rng, bits_only=case.rng.random() < 0.7)
+        victims = [path for path in [*sorted(objects.rglob("*")), lock] if path.is_file()]
+        damage(case.rng.choice(victims), case.rng, bits_only=case.rng.random() < 0.7)
     yield ("generate", "features")
     shutil.rmtree(root / ".dvc")
     lock.unlink() if lock.is_file() else shutil.rmtree(lock)
