@@ -72,9 +72,9 @@ def test_on_another_processor_what_was_pulled_is_taken_over(
     pulled = rows_of(clone.root)
 
     gallery = clone.root / "data" / "demo" / "market" / "bounding_box_test"
-    image = next(gallery.glob("0002_c1*"))
-    shutil.copy2(image, image.with_name("0002_c1s1_990000_00.jpg"))
-    (gallery / "0002_c1s1_990000_00.jpg").write_bytes(image.read_bytes() + b"another file")
+    image = sorted(gallery.glob("[0-9]*_c1s1_*.jpg"))[-1]
+    pid, camera, _, number = image.name.split("_")
+    (gallery / f"{pid}_{camera}_990000_{number}").write_bytes(image.read_bytes() + b"another file")
     for stage, n_made in (("index", None), ("generate", 2), ("features", 3)):
         for folder in ("generated", "features"):
             if folder.startswith(stage[:6]):
