@@ -15,8 +15,6 @@ most three times. Counted are, by kind:
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import random
 import resource
@@ -34,7 +32,7 @@ from pathlib import Path
 
 from pose2id.errors import Pose2IdError
 from tests.conftest import ROOT
-from tests.flows.conftest import Stages
+from tests.flows.conftest import Stages, keep_as_dvc_does
 
 SPLITS = ("query", "gallery")
 CHAIN = ("index", "poses", "generate", "features", "validate", "centralize")
@@ -334,24 +332,8 @@ def full_disk(case: Case) -> Iterator[tuple[str, ...]]:
 def poisoned_dvc_cache(case: Case) -> Iterator[tuple[str, ...]]:
     """DVC's cache and dvc.lock, from which rows are taken over, are damaged; own rows are gone."""
     root = case.project.root
-    objects = root / ".dvc" / "cache" / "files" / "md5"
-    stages = {}
-
-    def store(content: bytes, suffix: str = "") -> str:
-        digest = hashlib.md5(content, usedforsecurity=False).hexdigest() + suffix
-        (objects / digest[:2]).mkdir(parents=True, exist_ok=True)
-        (objects / digest[:2] / digest[2:]).write_bytes(content)
-        return digest
-
-    for stage, folder in (("generate", "generated"), ("features", "features")):
-        for split in SPLITS:
-            parts = sorted((root / "data" / folder / split).glob("part-*.parquet"))
-            listing = [{"md5": store(p.read_bytes()), "relpath": p.name} for p in parts]
-            digest = store(json.dumps(listing).encode(), ".dir")
-            outs = [{"path": f"data/{folder}/{split}", "md5": digest}]
-            stages[f"{stage}@{split}"] = {"outs": outs}
+    objects = keep_as_dvc_does(case.project, SPLITS)
     lock = root / "dvc.lock"
-    lock.write_text(json.dumps({"stages": stages}), encoding="utf-8")
     for kind in ("generated", "features"):
         shutil.rmtree(root / ".cache" / kind)
     for _ in range(case.rng.randint(0, 4)):
