@@ -14,8 +14,10 @@ import psutil
 import pyarrow as pa
 import pytest
 from dvc.repo import Repo
+from typer.testing import CliRunner
 
-from flows.process.repair import forget_index, main, mend_dvc_state, put_out_aside
+from flows.cli.main import app
+from flows.process.repair import forget_index, mend_dvc_state, put_out_aside
 from tasks.tables.schema import Layout
 from tasks.tables.seal import DamagedTableError
 from tasks.tables.store import write_table
@@ -41,13 +43,12 @@ def writers(root: Path) -> list[str]:
 
 
 def test_half_written_files_are_mended_by_the_command(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / ".dvc" / "tmp" / "rwlock").write_text("")
     (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  index@que")
     monkeypatch.chdir(root)
-    main()
-    assert "in order" in capsys.readouterr().out
+    assert "in order" in CliRunner().invoke(app, ["mend"]).output
     assert writers(root) == []
     assert not (root / "dvc.lock").exists()
     assert (root / ".cache" / "dvc.lock.damaged").is_file()
