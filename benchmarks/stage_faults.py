@@ -384,7 +384,7 @@ def stage_process(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The command of a stage in a process of its own, which has ended at the end."""
     run = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli.stage", stage, case.rng.choice(SPLITS)],
+        [sys.executable, "-m", "pose2id", "stage", stage, case.rng.choice(SPLITS)],
         cwd=case.project.root,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,

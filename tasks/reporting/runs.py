@@ -12,7 +12,7 @@ from typing import Any
 from tasks.reporting.assets import Assets
 from tasks.reporting.pages import render
 from tasks.reporting.plots import history_plot
-from tasks.tables.history import read_runs
+from tasks.tables.runs import read_runs
 from tasks.tables.schema import Layout
 from tasks.tables.store import atomic_path
 

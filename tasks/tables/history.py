@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.tables import schema
-from tasks.tables.aside import read_kept
-from tasks.tables.store import read_table, write_table
+from tasks.tables.runs import read_runs, write_runs
+from tasks.tables.store import read_table
 
 
 def append_run(
@@ -63,8 +63,7 @@ def append_run(
     if before is not None:
         # Parquet has no seconds: what was written as such comes back as milliseconds.
         new = pa.concat_tables([before.cast(schema.RUNS), new])
-    for path in (layout.runs, _copy(layout)):
-        write_table(path, new, producer="history")
+    write_runs(layout, new)
     if (layout.reports / "index.html").is_file():
         write_runs_page(layout)
     return row
@@ -77,20 +76,6 @@ def read_metrics(layout: schema.Layout) -> dict[str, dict[str, float | None]]:
         return {}
     metrics: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
     return metrics
-
-
-def read_runs(layout: schema.Layout) -> pa.Table | None:
-    """All runs; `None` before the first. A damaged table is put aside, and its copy read."""
-    for path in (layout.runs, _copy(layout)):
-        table = read_kept(path, layout.cache, strict=False)
-        if table is not None and table.schema.names == schema.RUNS.names:
-            return table
-    return None
-
-
-def _copy(layout: schema.Layout) -> Path:
-    """Nothing can make the history again, so there are two of it."""
-    return layout.cache / "history" / layout.runs.name
 
 
 def last_completed(layout: schema.Layout) -> dict[str, Any] | None:

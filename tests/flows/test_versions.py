@@ -79,7 +79,7 @@ def test_on_another_processor_what_was_pulled_is_taken_over(
         for folder in ("generated", "features"):
             if folder.startswith(stage[:6]):
                 shutil.rmtree(clone.root / "data" / folder / "gallery")  # as DVC does
-        done = clone.run("flows.cli.stage", stage, "gallery")
+        done = clone.run("pose2id", "stage", stage, "gallery")
         counts = [int(match[3]) for match in COUNTS.finditer(done.stdout + done.stderr)]
         assert n_made is None or sum(counts) == n_made, done.stderr
     now = rows_of(clone.root)
