@@ -1,12 +1,14 @@
 """Random kills of every process and each fault of a disk; then the same command again.
 
-    python -m benchmarks.faults [--kills 100] [--seed 0] [--ways demo,processes,flow]
+    python -m benchmarks.faults [--kills 100] [--faults 500] [--seed 0]
+        [--ways demo,processes,flow] [--kinds "bit in cache,..."] [--minutes 60]
 
 Each round starts from nothing. A run is killed with -9 at a random moment, at a random process of
 its tree (command, DVC, stage, worker process, Prefect's server), then started again, until it
 completes. Its tables, report and dvc.lock are then compared with those of an undisturbed run, byte
 by byte. The project is small and its generator has random weights: what is tested is the
-orchestration. Exit code 1 if anything differs.
+orchestration. `--faults` are those of `benchmarks.stage_faults`, which need no whole run each.
+Exit code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -30,14 +32,16 @@ from typing import Any
 
 import psutil
 
+from benchmarks.stage_faults import FAULTS
+from benchmarks.stage_faults import campaign as stage_campaign
 from tests.conftest import Project
-from tests.flows.conftest import save_tiny_model, tiny_copy
+from tests.flows.conftest import eight_pictures, save_tiny_model, tiny_copy
 
 # Way of running -> command and values of params.yaml; none changes a byte.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "demo": ("flows.cli.demo", {"runtime__runner": "threads", "runtime__workers": 1}),
-    "processes": ("flows.cli.demo", {"runtime__runner": "processes", "runtime__workers": 2}),
-    "flow": ("flows.orchestration.pipeline", {"runtime__runner": "threads", "runtime__workers": 2}),
+    "demo": ("pose2id demo", {"runtime__runner": "threads", "runtime__workers": 1}),
+    "processes": ("pose2id demo", {"runtime__runner": "processes", "runtime__workers": 2}),
+    "flow": ("pose2id run", {"runtime__runner": "threads", "runtime__workers": 2}),
     "part": (
         "dvc repro features@query",
         {"runtime__runner": "threads", "runtime__workers": 1},
@@ -48,11 +52,11 @@ KINDS = {
     "resource_tracker": "helper",
     "multiprocessing.spawn": "worker process",
     "uvicorn": "Prefect server",
-    "flows.orchestration.pipeline": "flow",
-    "flows.cli.stage": "stage",
-    "flows.cli.render": "stage render",
+    "pose2id run": "flow",
+    "pose2id stage": "stage",
+    "pose2id render": "stage render",
     "-m dvc": "dvc",
-    "flows.cli.demo": "command",
+    "pose2id demo": "command",
 }
 MAX_KILLS_PER_ROUND = 6
 GONE_TIMEOUT_S = 60
@@ -110,7 +114,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ways", default=",".join(WHOLE), help="comma-separated")
     parser.add_argument("--no-disks", action="store_true")
+    parser.add_argument("--faults", type=int, default=0)
+    parser.add_argument("--kinds", default=",".join(FAULTS), help="of faults, comma-separated")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="for the faults")
     options = parser.parse_args()
+    failures: list[str] = []
+    if options.faults:
+        with tempfile.TemporaryDirectory() as name:
+            found = stage_campaign(
+                eight_pictures(Path(name)),
+                faults=options.faults,
+                seed=options.seed,
+                kinds=options.kinds.split(","),
+                seconds=60 * options.minutes,
+                tell=lambda line: print(line, flush=True),
+            )
+        print(found, flush=True)
+        failures = found.failures()
+    if not options.kills:
+        return 1 if failures else 0
     with tempfile.TemporaryDirectory() as name:
         tally = campaign(
             Path(name),
@@ -118,10 +140,10 @@ def main() -> int:
             seed=options.seed,
             ways=options.ways.split(","),
             disks=not options.no_disks,
-            tell=lambda line: print(line, flush=True),
+            say=lambda line: print(line, flush=True),
         )
     print(tally)
-    return 1 if tally.differences else 0
+    return 1 if tally.differences or failures else 0
 
 
 def campaign(
@@ -131,7 +153,7 @@ def campaign(
     seed: int,
     ways: list[str],
     disks: bool,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Tally:
     """Kills runs until the number is reached.
 
@@ -141,14 +163,14 @@ def campaign(
         seed: Of moments and processes.
         ways: Keys of `WAYS`, taken in turn.
         disks: Whether to try faults of disks, too.
-        tell: Called with a line of progress.
+        say: Called with a line of progress.
 
     Returns:
         What was found.
     """
     save_tiny_model(folder / "model")
     project = tiny_copy(folder / "project", folder / "model")
-    generator = project.root / "tasks" / "generate.py"
+    generator = project.root / "tasks" / "stages" / "generate.py"
     generator.write_text(generator.read_text(encoding="utf-8") + OBSERVER, encoding="utf-8")
     rng, tally = random.Random(seed), Tally()
     for way in ways:  # also renders the dataset, which later rounds keep
@@ -172,14 +194,14 @@ def campaign(
         tally.images_made_again += again
         tally.most_made_again_per_kill = max(tally.most_made_again_per_kill, again / n_kills)
         tally.rounds += 1
-        tell(f"round {tally.rounds} ({way}): {n_kills} kills, {len(tally.differences)} differences")
+        say(f"round {tally.rounds} ({way}): {n_kills} kills, {len(tally.differences)} differences")
     if disks:
         for kind, fault in DISK_FAULTS.items():
             wipe(project)
             tally.disks[kind] = fault(project)
             finish(project, "demo")
             compare(expected, project.outs(), f"disk: {kind}", tally)
-            tell(f"disk: {kind}: {tally.disks[kind]}")
+            say(f"disk: {kind}: {tally.disks[kind]}")
     return tally
 
 
@@ -228,7 +250,7 @@ def finish(project: Project, way: str, tally: Tally | None = None) -> None:
             break
         tally.refusals.append(said(project))
         if WAYS[way][0].startswith("dvc"):
-            project.run("flows.process.repair")  # the other commands do it themselves
+            project.run("pose2id", "mend")  # the other commands do it themselves
     raise RuntimeError(f"{way} does not complete:\n{said(project)}")
 
 
@@ -240,7 +262,8 @@ def start(
     project.set(**values)
     # DVC takes the independent stages of a part of its graph in the order of their hashes, and
     # lists them in dvc.lock in that order; for the whole graph the order is always the same.
-    environment = {**project.environment, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    environment = {**project.environment, "PYTHONHASHSEED": "0"}
+    environment.pop("OMP_NUM_THREADS", None)
     with (project.root / "said.txt").open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", *command.split()],
@@ -278,7 +301,7 @@ def kind_of(process: psutil.Process) -> str:
     for mark, kind in KINDS.items():
         if mark in command:
             return (
-                f"stage {command.split('flows.cli.stage ')[1].split()[0]}"
+                f"stage {command.split('pose2id stage ')[1].split()[0]}"
                 if kind == "stage"
                 else kind
             )

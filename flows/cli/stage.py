@@ -1,7 +1,4 @@
-"""The command that dvc.yaml calls: `python -m flows.stage STAGE [SPLIT]`.
-
-It is the only place that reads params.yaml.
-"""
+"""One stage, as dvc.yaml calls it: `pose2id stage generate query`."""
 
 from __future__ import annotations
 
@@ -13,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from flows.process.speed import end_quickly, note_success, start_quickly
+from flows.cli.project import PARAMS_FILE, Params
+from pose2id.speed import end_quickly, note_success
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 log = logging.getLogger("flows")
 
 
@@ -23,24 +21,24 @@ log = logging.getLogger("flows")
 def main(
     stage: Annotated[str, typer.Argument(help="Name of the stage, for example generate.")],
     split: Annotated[str, typer.Argument(help="Split, for the stages that run per split.")] = "",
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Runs one stage on the project in the current folder."""
-    from flows.cli.console import friendly_errors, setup_logging
-    from flows.orchestration.events import tell
+    from flows.cli.console import setup_logging
+    from flows.orchestration.events import record_event
     from flows.process.signals import end_on_signals, end_with_parent
     from pose2id.errors import Pose2IdError
 
+    end_quickly()
     setup_logging()
     end_on_signals(f"{stage} {split}".strip())
     if "DVC_STAGE" in os.environ:  # DVC frees its own lock when it is killed: go with it
         end_with_parent()
-    with friendly_errors():
-        try:
-            run_stage(stage, split, params, Path())
-        except Pose2IdError as error:
-            tell(Path(), "error", text=str(error))
-            raise
+    try:
+        run_stage(stage, split, params, Path())
+    except Pose2IdError as error:
+        record_event(Path(), "error", text=str(error))
+        raise
     note_success()
 
 
@@ -59,11 +57,15 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
     from flows.cli.console import progress
     from flows.orchestration.shards import map_shards
     from flows.process.disk import explained_disk_errors
+    from flows.process.last_tables import bring_last_rows, note_tables
     from flows.process.lock import pipeline_lock
+    from flows.process.repair import forget_index, put_out_aside
+    from pose2id.errors import DataError, ImageChangedError
     from tasks.stages.base import Job, ShardReport, check_split, load_stage
     from tasks.tables.cache import sweep
     from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
+    from tasks.tables.seal import DamagedTableError
 
     parameters = load_params(params_file)
     module = load_stage(stage)
@@ -74,20 +76,26 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
     with explained_disk_errors(name), pipeline_lock(root, name):
         sweep(Layout(root))
         jobs = module.plan(parameters, root, split)
-        with progress(name, len(jobs), "shards") as advance:
+        bring_last_rows(root, jobs[0])
+        try:
+            with progress(name, len(jobs), "shards") as advance:
 
-            def on_done(job: Job, report: ShardReport) -> None:
-                nonlocal n_rows
-                n_rows += report.n_rows
-                advance(1, f"{n_rows / (time.monotonic() - started):.1f} rows/s")
-                log.info("%s: %s", job.label, report)
+                def on_done(job: Job, report: ShardReport) -> None:
+                    nonlocal n_rows
+                    n_rows += report.n_rows
+                    advance(1, f"{n_rows / (time.monotonic() - started):.1f} rows/s")
+                    log.info("%s: %s", job.label, report)
 
-            reports = map_shards(jobs, parameters.runtime, on_done)
-        module.merge(parameters, root, split, reports)
+                reports = map_shards(jobs, parameters.runtime, on_done)
+            module.merge(parameters, root, split, reports)
+        except ImageChangedError:
+            forget_index(root, split)
+            raise
+        except DamagedTableError as error:
+            put_out_aside(root, error)
+            raise DataError(
+                f"{error.path} was damaged ({error.reason}) and has been moved to .cache/damaged; "
+                "run the same command again: DVC has a copy of it, or it is made again"
+            ) from error
+        note_tables(root, jobs[0])
     log.info("%s done in %.1f s", name, time.monotonic() - started)
-
-
-if __name__ == "__main__":
-    start_quickly()
-    end_quickly()
-    app()

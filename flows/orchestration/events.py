@@ -1,4 +1,4 @@
-"""What a stage's process tells the flow that started it: lines of a file, without any Prefect.
+"""Events of a stage for the flow that started it: lines of a file, without any Prefect.
 
 Importing Prefect takes a process more than a second, so stages only write down what happens and
 the flow, which has Prefect at hand, shows it (`flows.orchestration.shard_runs`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -18,16 +19,27 @@ PARENT_TASK_RUN = "POSE2ID_PARENT_TASK_RUN_ID"  # set by the pipeline flow for i
 POLL_S = 0.2
 
 Event = dict[str, Any]
+# Kind -> what an event of it says.
+FACTS = {
+    "shards": ("n_shards", "retries"),
+    "started": ("label",),
+    "again": ("label", "text"),
+    "done": ("label", "text"),
+    "failed": ("label", "text"),
+    "error": ("text",),
+}
+
+log = logging.getLogger("flows")
 
 
 def events_file(root: Path) -> Path | None:
-    """Where this process's stage tells its events; `None` without a flow."""
+    """Where this process's stage records its events; `None` without a flow."""
     parent = os.environ.get(PARENT_TASK_RUN)
     return root / ".cache" / f"events-{parent}.jsonl" if parent else None
 
 
-def tell(root: Path, kind: str, **facts: str | int) -> None:
-    """Tells the flow of one event; does nothing without a flow.
+def record_event(root: Path, kind: str, **facts: str | int) -> None:
+    """Appends one event to the file that the flow reads; does nothing without a flow.
 
     Args:
         root: The project's root folder.
@@ -49,7 +61,7 @@ def tell(root: Path, kind: str, **facts: str | int) -> None:
 
 
 def forget_events(root: Path) -> None:
-    """Deletes what stages of a flow that was killed have told.
+    """Deletes the events of stages whose flow was killed.
 
     Args:
         root: The project's root folder, in which no flow runs.
@@ -58,8 +70,21 @@ def forget_events(root: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _event(line: bytes) -> Event | None:
+    """The event of a line; `None` for a damaged one, which only the page will lack."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    kind = event.get("kind") if isinstance(event, dict) else None
+    if isinstance(kind, str) and kind in FACTS and all(name in event for name in FACTS[kind]):
+        return dict(event)
+    log.warning("a line of the events of a stage is damaged and left out: %.80r", line)
+    return None
+
+
 def follow(path: Path, ended: threading.Event) -> Iterator[Event]:
-    """Events in the order in which they are told, until `ended` is set and all are read.
+    """Events in the order in which they are recorded, until `ended` is set and all are read.
 
     Args:
         path: The file, which need not exist yet.
@@ -76,7 +101,6 @@ def follow(path: Path, ended: threading.Event) -> Iterator[Event]:
                 file.seek(position)
                 *lines, rest = (rest + file.read()).split(b"\n")
                 position = file.tell()
-            for line in lines:
-                yield json.loads(line)
+            yield from filter(None, map(_event, lines))
         if last:
             return

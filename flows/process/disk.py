@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pose2id.errors import Pose2IdError
+from flows.process.failure import WorkFailedError
 
 # What trying again does not mend, and what does.
 REMEDIES = {
@@ -16,11 +16,14 @@ REMEDIES = {
     errno.EROFS: "mount the disk writable",
     errno.EACCES: "give this user access again",
     errno.EPERM: "give this user access again",
+    errno.EISDIR: "move the folder that lies in place of a file out of the way",
+    errno.ENOTDIR: "move the file that lies in place of a folder out of the way",
+    errno.EEXIST: "move what lies in place of a folder out of the way",
     errno.ENOENT: "put the file back, or let the pipeline index the folder again",
 }
 
 
-class StorageError(Pose2IdError):
+class StorageError(WorkFailedError):
     """The disk refused to read or write."""
 
 

@@ -1,7 +1,7 @@
 """What a kill leaves behind that other programs do not tidy up: DVC's files, Prefect's server.
 
 `make demo` and the flow mend DVC's files before they start. DVC alone does not, and where it calls
-one of them corrupted, `python -m flows.mending` mends them.
+one of them corrupted, `pose2id mend` mends them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
 
-from flows.cli.console import friendly_errors, setup_logging, show
-from flows.process.lock import pipeline_lock
+from flows.process.dvc_cache import cache_folder, cached_files
+from tasks.tables.aside import put_aside
+from tasks.tables.schema import Layout
+from tasks.tables.seal import DamagedTableError, state_of
 
 log = logging.getLogger("flows")
 
@@ -32,6 +35,43 @@ def mend_dvc_state(root: Path) -> None:
     """
     _mend_lockfile(root / "dvc.lock", root / ".cache" / "dvc.lock.damaged")
     _mend_rwlock(root / ".dvc" / "tmp" / "rwlock")
+
+
+def put_out_aside(root: Path, error: DamagedTableError) -> None:
+    """Moves a damaged table out of the way, and drops DVC's copy if that is damaged as well.
+
+    The next run then has DVC check out its sound copy, or make the table again.
+
+    Args:
+        root: The project's root folder, of which this process holds the lock.
+        error: Says which table.
+    """
+    path = error.path.resolve()
+    if not path.is_relative_to(root.resolve() / "data"):
+        return
+    put_aside(error, Layout(root).cache)
+    for _, copy in cached_files(root, path.relative_to(root.resolve()).as_posix()):
+        if copy.is_file() and state_of(copy) != "sealed":
+            copy.unlink()
+            log.warning("DVC's copy of %s was damaged as well and is gone", error.path)
+
+
+def forget_index(root: Path, split: str) -> None:
+    """Has the next run index a split again: an image changed after it had been indexed.
+
+    DVC hashes images after the stage that read them, so one that is replaced between the two
+    would leave the old index filed under the new images, in dvc.lock and in the run cache.
+
+    Args:
+        root: The project's root folder, of which this process holds the lock.
+        split: Name of the split.
+    """
+    layout = Layout(root)
+    layout.index(split).unlink(missing_ok=True)
+    for entry in (cache_folder(root) / "runs").glob("*/*/*"):
+        text = entry.read_text("utf-8", "replace") if entry.is_file() else ""
+        if re.search(rf"^cmd: .* index {split}$", text, re.MULTILINE):
+            entry.unlink()
 
 
 def remember_servers(root: Path) -> list[psutil.Process]:
@@ -60,10 +100,11 @@ def end_orphan_server(root: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         parent, *servers = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        noted = [(int(pid), float(created)) for pid, created in servers]
+    except (OSError, ValueError, TypeError):
         return
-    for pid, created in servers:
-        with contextlib.suppress(psutil.NoSuchProcess):
+    for pid, created in noted:
+        with contextlib.suppress(psutil.NoSuchProcess, ValueError, OverflowError):
             server = psutil.Process(pid)
             if server.create_time() == created and server.ppid() != parent:
                 server.terminate()
@@ -135,15 +176,3 @@ def _is_held(info: dict[str, Any], written: float) -> bool:
         return process.create_time() <= written and is_alive(process)
     except psutil.NoSuchProcess:
         return False
-
-
-def main() -> None:
-    """Mends DVC's files in the current folder."""
-    setup_logging()
-    with friendly_errors(), pipeline_lock(Path(), "mending", scope="run"):
-        mend_dvc_state(Path())
-        show("DVC's lock files are in order")
-
-
-if __name__ == "__main__":
-    main()

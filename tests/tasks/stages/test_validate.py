@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -98,8 +99,14 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params, list
     feature(names[5], 2, [float("nan")] * SMALL.dim)
     feature(names[6], 3, [0.0] * SMALL.dim)
     feature(names[7], schema.ORIGINAL_POSE_ID, [float("inf")] * SMALL.dim)
-    original = read_table(layout.index("gallery")).to_pylist()[8]["path"]
-    (root / params.dataset.root / original).write_bytes(png((32, 64), (9, 9, 9)))
+    blank = png((32, 64), (9, 9, 9))
+
+    def blank_original(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        (root / params.dataset.root / rows[8]["path"]).write_bytes(blank)
+        rows[8]["sha256"] = hashlib.sha256(blank).hexdigest()
+        return rows
+
+    rewrite(layout.index("gallery"), blank_original)
     run(root, params)
     return root, params, names
 
@@ -141,7 +148,7 @@ def test_every_rejected_row_is_in_quarantine_with_the_command_that_remakes_it(
     rows = read_table(Layout(root).quarantine("gallery")).to_pylist()
     rejected = {key for key, codes in reasons(root).items() if codes}
     assert {(row["image_id"], row["pose_id"]) for row in rows} == rejected
-    assert rows[0]["remake"].startswith("python -m flows.cache remake '")
+    assert rows[0]["remake"].startswith("pose2id cache remake '")
 
 
 def test_expectations_count_and_name_what_failed(faulty: tuple[Path, Params, list[str]]) -> None:
@@ -227,7 +234,7 @@ def test_more_rejected_rows_than_allowed_fail_with_counts_and_files(tmp_path: Pa
     assert "identity_lost 12" in message
     assert "max_quarantine_rate 0.05" in message
     assert str(layout.quarantine("query")) in message
-    assert "python -m flows.cache remake query/" in message
+    assert "pose2id cache remake query/" in message
     assert read_table(layout.quarantine("query")).num_rows == 12
     assert layout.quality("query").read_bytes() == last_good
 
