@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,8 +186,7 @@ def _names(path: Path, ids: Any, count: int) -> list[str]:  # noqa: ANN401 - fro
 
 
 def _refuse_twice(path: Path, keys: list[Any]) -> None:
-    seen: set[Any] = set()
-    twice = [key for key in keys if key in seen or seen.add(key)]
+    twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
         raise DataError(
             f"{path}: {len(twice)} ids are there more than once, such as {twice[0]}; keep one row "

@@ -104,7 +104,8 @@ def _side(
     in_place = np.array_equal(order, np.arange(len(file.features)))
     return Side(
         file.features if in_place else file.features[order],
-        *(np.array([_whole(labels, row, key) for row in rows]) for key in ("pid", "camid")),
+        np.array([_whole(labels, row, "pid") for row in rows], dtype=np.int64),
+        np.array([_whole(labels, row, "camid") for row in rows], dtype=np.int64),
         np.array([row.get("distractor", "").lower() in ("1", "true", "yes") for row in rows]),
     )
 

@@ -58,8 +58,8 @@ def main(
         for measure in MEASURES:
             published = row.published.get(measure)
             value = found[measure] if found else None
-            known = value is not None and published is not None
-            numbers += [value, published, value - published if known else None]
+            difference = None if value is None or published is None else value - published
+            numbers += [value, published, difference]
         rows.append((row.dataset, row.network, row.label, *numbers))
     columns = [name for m in MEASURES for name in (m, f"{m} paper", f"{m} diff")]
     show_table(("dataset", "network", "steps", *columns), rows)

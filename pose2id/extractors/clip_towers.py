@@ -57,7 +57,7 @@ class _Attention(nn.Module):
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Multi-head attention of `(B, L, C)` to `(B, S, C)`; gives `(B, L, C)`."""
-    parts = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    parts = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
     return F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
 
 
@@ -82,7 +82,7 @@ class _VitBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
-        hidden = self.ln_2(x)
+        hidden: Tensor = self.ln_2(x)
         for step in self.mlp.values():
             hidden = step(hidden)
         return x + hidden

@@ -28,11 +28,13 @@ from pose2id.choices import (
     Noise,
     PictureFormat,
     Precision,
+    Protocol,
     Severity,
     Solver,
 )
 from pose2id.errors import ParamsError
 from pose2id.extractors.families import family_of, options_of
+from pose2id.machine import n_cores
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
 from pose2id.steps.registry import SCORING_STEPS, STEPS
 
@@ -210,7 +212,8 @@ class _ScoreSection(_StepSections):
 
     query: str = "query"
     gallery: str = "gallery"
-    protocol: Literal["market", "trapezoidal", "single_gallery_shot"] = "market"
+    protocol: Protocol = "market"
+    permutations: str | None = None
     top_k: Annotated[int, Field(ge=1, le=1000)] = 50
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     seed: Annotated[int, Field(ge=0)] = 0
@@ -255,10 +258,10 @@ class TuneParams(_Section):
 
 
 class RuntimeParams(_Section):
-    """How the work is spread; nothing here changes an output byte."""
+    """How the work is spread; on one machine nothing but the device changes an output byte."""
 
     runner: Literal["threads", "processes", "ray", "dask"] = "threads"
-    workers: Annotated[int, Field(ge=1, le=1024)] = 2
+    workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     device: Device = "auto"
     address: str | None = None
@@ -267,6 +270,11 @@ class RuntimeParams(_Section):
     def on_cluster(self) -> bool:
         """Whether shards go to Ray or Dask."""
         return self.runner in ("ray", "dask")
+
+    @property
+    def n_workers(self) -> int:
+        """Shards at once where networks run on the CPU: `auto` is one per core."""
+        return n_cores() if self.workers == "auto" else self.workers
 
 
 BASE = "base"  # the variant that all others are compared with

@@ -9,6 +9,8 @@ import pyarrow as pa
 
 N_KEYPOINTS = 18
 ORIGINAL_POSE_ID = -1
+# Folders of data/ that hold outs of stages.
+TABLE_FOLDERS = ("index", "generated", "features", "quality", "centralized", "results")
 NOTES = b"pose2id.notes"  # in a file's metadata: what its reader should know, a line each
 
 INDEX = pa.schema(
@@ -186,6 +188,9 @@ SUMMARY = pa.schema(
         pa.field("n_gallery", pa.int64(), nullable=False),
         pa.field("n_distractors", pa.int64(), nullable=False),
         pa.field("protocol", pa.string(), nullable=False),
+        pa.field("n_trials", pa.int32()),
+        pa.field("mAP_std", pa.float64()),
+        pa.field("rank_1_std", pa.float64()),
         pa.field("transductive", pa.bool_(), nullable=False),
         pa.field("note", pa.string()),
     ]
