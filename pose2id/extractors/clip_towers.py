@@ -57,8 +57,8 @@ class _Attention(nn.Module):
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Multi-head attention of `(B, L, C)` to `(B, S, C)`; gives `(B, L, C)`."""
-    parts = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+    q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 class _QuickGelu(nn.Module):

@@ -191,7 +191,15 @@ def _retrieval(features: NDArray[np.float32], labelled: Labelled) -> Finding:
     for matrix in (rows, chance):
         unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
         distances = FeatureDistances(unit, unit)
-        scores.append(evaluate(distances, pids, pids, camids, camids, top_k=0).mAP)
+        result = evaluate(
+            distances,
+            query_pids=pids,
+            gallery_pids=pids,
+            query_camids=camids,
+            gallery_camids=camids,
+            top_k=0,
+        )
+        scores.append(result.mAP)
     found = f"mAP {100 * scores[0]:.1f} on {len(rows)} pictures, {100 * scores[1]:.1f} by chance"
     if scores[0] < 1.5 * scores[1]:
         advice = "hardly better than chance: check features.input and the weights"

@@ -13,9 +13,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pose2id.errors import ParamsError
+from pose2id.labels import UNKNOWN
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
 from pose2id.steps.registry import SCORING_STEPS
-from tasks.tables.labels import UNKNOWN, read_labels
+from tasks.tables.labels import read_labels
 from tasks.tables.params import Params, parse_params
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table, vectors
@@ -264,21 +265,14 @@ def score_row(root: Path, params: Params, row: PaperRow) -> dict[str, float]:
         distances, _ = SCORING_STEPS[last].distances(q, g, params.score.step(last))
     result = evaluate(
         distances,
-        query_pids=query.pids,
-        gallery_pids=gallery.pids,
-        query_camids=query.camids,
-        gallery_camids=gallery.camids,
-        distractors=gallery.distractors,
+        query_labels=query,
+        gallery_labels=gallery,
         protocol=params.score.protocol,
         top_k=0,
     )
-    known = [
-        (x[side.pids != UNKNOWN], side.pids[side.pids != UNKNOWN])
-        for x, side in zip(features, sides, strict=True)
-    ]
-    if gallery.distractors.any():
-        kept = ~gallery.distractors & (gallery.pids != UNKNOWN)
-        known[1] = (g[kept], gallery.pids[kept])
-    joined = [np.concatenate(parts) for parts in zip(*known, strict=True)]
-    id2 = identity_density(*joined)[0] if len(joined[0]) else math.nan
+    people = np.concatenate([query.people(len(q)), gallery.people(len(g))])
+    known = people != UNKNOWN
+    id2 = math.nan
+    if known.any():
+        id2, _ = identity_density(np.concatenate(features)[known], people[known])
     return {"mAP": 100 * result.mAP, "rank_1": 100 * result.rank(1), "id2": id2}
