@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -23,26 +24,57 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
+class DatasetOptions(_Section):
+    """What a single layout lets choose; `None` is the layout's own default."""
+
+    boxes: Literal["labelled", "detected"] | None = None
+    join_val: bool | None = None
+    trial: Annotated[int, Field(ge=1, le=10)] | None = None
+    query_modality: Literal["visible", "thermal"] | None = None
+    cameras: Literal["none", "names"] | None = None
+
+    def given(self) -> dict[str, object]:
+        """The options that are set."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
 class DatasetParams(_Section):
     """Where the images are, how their names are read and what may be done with them."""
 
     name: Name
-    reader: Literal["market1501", "folder", "manifest"]
+    reader: ReaderName
     root: str
     licence: Annotated[str, Field(min_length=1)]
     status: Literal["open", "academic", "private", "retracted"]
     allow_retracted: bool = False
-    distractor_pids: tuple[int, ...] = (0,)
-    junk_pids: tuple[int, ...] = (-1,)
+    follow_links: bool = False
+    distractor_pids: tuple[int, ...] | None = None
+    junk_pids: tuple[int, ...] | None = None
+    options: DatasetOptions = DatasetOptions()
 
     @model_validator(mode="after")
     def _refuse_retracted(self) -> DatasetParams:
-        retracted = self.status == "retracted" or "duke" in self.name
+        retracted = (
+            self.status == "retracted"
+            or "duke" in self.name
+            or self.reader in RETRACTED_READERS
+        )
         if retracted and not self.allow_retracted:
             raise ValueError(
                 f"the dataset {self.name!r} was retracted by its authors; use another one, or set "
                 "dataset.allow_retracted to true if you are entitled to use it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_reader(self) -> DatasetParams:
+        allowed = READER_OPTIONS.get(self.reader, ())
+        for name in self.options.given():
+            if name not in allowed:
+                raise ValueError(
+                    f"dataset.options.{name} is no option of the reader {self.reader!r}, which has "
+                    f"{', '.join(allowed) or 'none'}; set it to null"
+                )
         return self
 
 
