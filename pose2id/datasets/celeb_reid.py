@@ -24,6 +24,7 @@ class CelebReidReader(FolderLayout):
 
     name = "celeb_reid"
     title = "Celeb-reID"
+    protocol = "none"
     folders = by_split(train=("train",), query=("query",), gallery=("gallery",))
     official = by_split(
         train=Official((20_208, 9_021), (632, 490)),

@@ -34,7 +34,7 @@ class DeepChangeReader(ListLayout):
 
     name = "deepchange"
     title = "DeepChange"
-    protocol = "group"
+    protocol = "tracklet"
     more_splits = ("val_query", "val_gallery")
     official = by_split(
         train=Official((75_083,), (450,)),

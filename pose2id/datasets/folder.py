@@ -24,6 +24,11 @@ class FolderReader(Layout):
             return "folders query and gallery"
         return None
 
+    @classmethod
+    def found_splits(cls, root: Path) -> tuple[str, ...]:
+        """One split a folder."""
+        return tuple(folders_in(root))
+
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
         for path in into.found(files.below(split, split)):
             into.add(path, str(PurePosixPath(path[len(split) + 1 :]).with_suffix("")), Labels())

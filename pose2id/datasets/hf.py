@@ -34,6 +34,11 @@ class HfReader(Layout):
         good = [name for name in folders_in(root) if _table(root / name)]
         return f"metadata tables in {' and '.join(good)}" if good else None
 
+    @classmethod
+    def found_splits(cls, root: Path) -> tuple[str, ...]:
+        """Every folder with a table."""
+        return tuple(name for name in folders_in(root) if _table(root / name))
+
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
         table = _table(files.folder(split))
         if table is None:

@@ -24,6 +24,7 @@ class LastReader(FolderLayout):
 
     name = "last"
     title = "LaST"
+    protocol = "none"
     more_splits = ("val_query", "val_gallery")
     folders = by_split(
         train=("train",),

@@ -77,6 +77,11 @@ class Layout(ABC):
     def recognises(cls, root: Path) -> str | None:
         """By what a folder shows that it has this layout, in words; `None` where it does not."""
 
+    @classmethod
+    def found_splits(cls, root: Path) -> tuple[str, ...]:
+        """The splits that a folder of this layout has."""
+        return cls.splits
+
     @abstractmethod
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
         """Gathers all images of a split."""

@@ -48,6 +48,14 @@ class ManifestReader(Layout):
                 return " and ".join(names)
         return None
 
+    @classmethod
+    def found_splits(cls, root: Path) -> tuple[str, ...]:
+        """The names of the tables, or those in the column `split` of the one table."""
+        if (root / ONE_TABLE).is_file():
+            named = {row.cells.get("split", "") for row in read_rows(root / ONE_TABLE)}
+            return tuple(sorted(named - {""}))
+        return tuple(sorted(path.stem for path in root.glob("[!.]*.csv")))
+
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
         check_split_name(split)
         own = files.root / f"{split}.csv"

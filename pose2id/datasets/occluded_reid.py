@@ -30,6 +30,7 @@ class OccludedOrWhole(FolderLayout):
 
     flat = False
     cameras_from = 0
+    protocol = "none"
 
     def labels(self, path: PurePosixPath, split: str) -> Labels:
         """The person is the name of the image's folder."""

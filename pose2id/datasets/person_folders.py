@@ -52,9 +52,14 @@ class PersonFoldersReader(Layout):
             for split in folders_in(root)
             if not some_names(root / split, 1)
             and (people := folders_in(root / split))
-            and all(some_names(root / split / name, 1) for name in people[:5])
+            and any(some_names(root / split / name, 1) for name in people[:5])
         ]
         return f"folders of people in {' and '.join(good)}" if len(good) > 1 else None
+
+    @classmethod
+    def found_splits(cls, root: Path) -> tuple[str, ...]:
+        """One split a folder."""
+        return tuple(folders_in(root))
 
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
         files.folder(split)

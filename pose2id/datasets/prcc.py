@@ -17,16 +17,17 @@ _CAMERAS: Final = "ABC"
 
 
 class PrccReader(FolderLayout):
-    """Reads B and C as queries (`query`), each alone (`query_same`, `query_changed`), and A."""
+    """Reads C as queries in changed clothes, B as queries in the same clothes, A as gallery."""
 
     name = "prcc"
     title = "PRCC"
     protocol = "prcc"
-    more_splits = ("val", "query_same", "query_changed")
+    splits = ("train", "query_same", "query_changed", "gallery")
+    more_splits = ("val",)
+    query = "query_changed"
     folders = by_split(
         train=("rgb/train",),
         val=("rgb/val",),
-        query=("rgb/test/B", "rgb/test/C"),
         query_same=("rgb/test/B",),
         query_changed=("rgb/test/C",),
         gallery=("rgb/test/A",),
@@ -35,11 +36,11 @@ class PrccReader(FolderLayout):
     official = by_split(
         train=Official((17_896,), (150,)),
         val=Official((5_002,), (150,)),
-        query=Official((7_416,), (71,)),
         query_same=Official((3_543,), (71,)),
         query_changed=Official((3_873,), (71,)),
         gallery=Official((3_384,), (71,)),
     )
+    remark = "Changed clothes are asked for; score.query: query_same for the same clothes."
 
     @classmethod
     def recognises(cls, root: Path) -> str | None:

@@ -31,7 +31,7 @@ class SysuReader(Layout):
     name = "sysu_mm01"
     title = "SYSU-MM01"
     more_splits = ("val",)
-    protocol = "sysu_mm01"
+    protocol = "sysu_mm01_all_1shot"
     official = by_split(
         train=Official((34_167,), (296, 395)),
         query=Official((3_803,), (96,)),

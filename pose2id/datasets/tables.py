@@ -21,7 +21,7 @@ COLUMNS: Final = (
 )
 ALIASES: Final = {
     **dict.fromkeys(("file", "file_name", "filename", "image", "image_path", "img_path"), "path"),
-    **dict.fromkeys(("person", "person_id", "personid", "identity"), "pid"),
+    **dict.fromkeys(("person", "person_id", "personid", "identity", "label"), "pid"),
     **dict.fromkeys(("camera", "camera_id", "cameraid", "cam", "cam_id"), "camid"),
     **dict.fromkeys(("clothes", "clothesid", "outfit"), "clothes_id"),
     **dict.fromkeys(("tracklet", "track", "track_id", "trackletid"), "tracklet_id"),
@@ -140,10 +140,12 @@ def _delimiter(header: str) -> str:
 def _header(path: Path, cells: list[str]) -> list[str]:
     """Column names in the form that the code knows; others are kept and not read."""
     names = [re.sub(r"[\s-]+", "_", cell.strip().strip("\ufeff").lower()) for cell in cells]
-    exact = set(names) & set(COLUMNS)
-    names = [
-        ALIASES[n] if n in ALIASES and ALIASES[n] not in exact else n for n in names
-    ]  # `file` is the path only where there is no column `path`
+    taken = set(names) & set(COLUMNS)
+    for place, name in enumerate(names):  # `file` is the path where nothing else is
+        meant = ALIASES.get(name, name)
+        if name in ALIASES and meant not in taken:
+            names[place] = meant
+            taken.add(meant)
     known = [name for name in names if name in COLUMNS]
     if "path" not in known or len(set(known)) != len(known):
         raise DataError(

@@ -55,9 +55,7 @@ class DatasetParams(_Section):
     @model_validator(mode="after")
     def _refuse_retracted(self) -> DatasetParams:
         retracted = (
-            self.status == "retracted"
-            or "duke" in self.name
-            or self.reader in RETRACTED_READERS
+            self.status == "retracted" or "duke" in self.name or self.reader in RETRACTED_READERS
         )
         if retracted and not self.allow_retracted:
             raise ValueError(
