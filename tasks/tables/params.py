@@ -29,6 +29,7 @@ from pose2id.choices import (
     Precision,
     Severity,
     Solver,
+    Tracklets,
 )
 from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
@@ -205,12 +206,18 @@ class _StepSections(_Section):
         return {name: getattr(self, name) for name in (*STEPS, *SCORING_STEPS) if name in names}
 
 
+class _CentralizeSection(_StepSections):
+    """What is centralized, and the parameters of steps on features."""
+
+    tracklets: Tracklets = "none"
+
+
 if TYPE_CHECKING:
-    CentralizeParams = _StepSections
+    CentralizeParams = _CentralizeSection
 else:
     CentralizeParams = create_model(
         "CentralizeParams",
-        __base__=_StepSections,
+        __base__=_CentralizeSection,
         **{name: (step.params, step.params()) for name, step in STEPS.items()},
     )
 
