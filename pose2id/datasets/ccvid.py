@@ -7,12 +7,13 @@ session 3 are twelve further ones.
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import Collector, Labels
 from pose2id.datasets.fields import camera, outfit_numbers, person
+from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, read_lines
 from pose2id.datasets.layout import Layout
 from pose2id.errors import DataError
@@ -55,7 +56,7 @@ class CcvidReader(Layout):
                 into.reject(text.split()[0], f"{split}.txt, line {line}: {error}")
                 continue
             for path in frames:
-                into.add(path, str(PurePosixPath(path).with_suffix("")), labels)
+                into.add(path, without_suffix(path), labels)
 
     def _outfits(self, root: Path) -> dict[tuple[str, str], int]:
         """(person, outfit) as written in any of the lists -> number of the outfit."""

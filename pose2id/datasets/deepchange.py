@@ -15,6 +15,7 @@ from typing import Final
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import Entry, Labels
 from pose2id.datasets.fields import LARGEST_ID, camera, misnamed, number, outfit_numbers, person
+from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, read_lines
 from pose2id.datasets.layout import ListLayout
 from pose2id.errors import DataError
@@ -58,7 +59,7 @@ class DeepChangeReader(ListLayout):
         file = f"{folder}-bbox.txt"
         for line, text in enumerate(read_lines(files.root / file), 1):
             image, _, track = (part.strip() for part in text.partition(","))
-            path, name = f"{folder}/{image}", str(PurePosixPath(image).with_suffix(""))
+            path, name = f"{folder}/{image}", without_suffix(image)
             source = f"{file}, line {line}"
             try:
                 yield Entry(path, name, _labels(PurePosixPath(image).stem, track, outfits), source)

@@ -12,6 +12,7 @@ from pose2id.errors import DataError
 LARGEST_ID: Final = 2**31 - 1
 LARGEST_CAMERA: Final = 2**15 - 1
 
+_NUMBER: Final = re.compile(r"([+-]?[0-9]{1,30})(?:\.0*)?")
 _COPY: Final = re.compile(r"\(\d+\)|\bcopy\b|~$|\bKopie\b|copie\b", re.IGNORECASE)
 
 
@@ -84,7 +85,7 @@ def number(text: str, what: str, most: int, *, least: int = 0) -> int:
         >>> number("0012", "person id", 99), number("7.0", "pid", 99)
         (12, 7)
     """
-    match = re.fullmatch(r"([+-]?[0-9]{1,30})(?:\.0*)?", text.strip())
+    match = _NUMBER.fullmatch(text.strip())
     if match is None:
         raise DataError(f"{what} is {text!r}; a whole number is needed")
     value = int(match[1])

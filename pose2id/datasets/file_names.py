@@ -29,10 +29,23 @@ def is_no_image(name: str) -> bool:
         >>> [is_no_image(n) for n in ("Thumbs.db", "._a.jpg", "a.json", "a.gif", "a.jpg")]
         [True, True, True, False, False]
     """
+    if name[:1] != "." and has_image_suffix(name):
+        return False
     lower = name.lower()
     suffix = PurePosixPath(lower).suffix
     hidden = lower.startswith(".") or lower == "__macosx"
     return hidden or lower in NOT_IMAGE_NAMES or suffix in NOT_IMAGE_SUFFIXES
+
+
+def without_suffix(path: str) -> str:
+    """A path without the suffix of its file.
+
+    Example:
+        >>> without_suffix("a.b/c.d.jpg"), without_suffix("a.b/c")
+        ('a.b/c.d', 'a.b/c')
+    """
+    stem, dot, suffix = path.rpartition(".")
+    return stem if dot and "/" not in suffix else path
 
 
 def unusable_name(path: str) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pose2id.datasets.collector import Collector, Labels
+from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, folders_in
 from pose2id.datasets.layout import Layout
 
@@ -31,4 +32,4 @@ class FolderReader(Layout):
 
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
         for path in into.found(files.below(split, split)):
-            into.add(path, str(PurePosixPath(path[len(split) + 1 :]).with_suffix("")), Labels())
+            into.add(path, without_suffix(path[len(split) + 1 :]), Labels())

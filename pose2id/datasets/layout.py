@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from pose2id.datasets.base import Listing, Official
 from pose2id.datasets.collector import Collector, Entry, Labels
-from pose2id.datasets.file_names import check_split_name
+from pose2id.datasets.file_names import check_split_name, without_suffix
 from pose2id.datasets.files import DatasetFiles
 from pose2id.datasets.names import ReaderName
 from pose2id.errors import DataError
@@ -146,7 +146,7 @@ class FolderLayout(Layout):
                     into.reject(path, str(error))
                     continue
                 below = path if len(folders) > 1 else path[len(folder) + 1 :]
-                into.add(path, str(PurePosixPath(below).with_suffix("")), labels)
+                into.add(path, without_suffix(below), labels)
 
 
 class ListLayout(Layout):

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import Entry, Labels
 from pose2id.datasets.fields import camera, misnamed, person
+from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, contents, read_lines
 from pose2id.datasets.layout import ListLayout
 from pose2id.errors import DataError
@@ -73,7 +74,7 @@ class MsmtReader(ListLayout):
 def _entry(folder: str, text: str, source: str) -> Entry:
     path, _, pid = text.rpartition(" ")
     fields = PurePosixPath(path).stem.split("_")
-    name = str(PurePosixPath(path).with_suffix("")) if path else text
+    name = without_suffix(path) if path else text
     try:
         if not path or len(fields) < 3:
             raise misnamed(path, "<pid>_<number>_<camera>_..., with the person id behind it")

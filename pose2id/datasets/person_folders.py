@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from pose2id.datasets.collector import Collector, Labels
 from pose2id.datasets.fields import camera, person
-from pose2id.datasets.file_names import printable
+from pose2id.datasets.file_names import printable, without_suffix
 from pose2id.datasets.files import DatasetFiles, folders_in, some_names
 from pose2id.datasets.layout import Layout
 from pose2id.errors import DataError
@@ -74,7 +74,7 @@ class PersonFoldersReader(Layout):
             except (DataError, KeyError) as error:
                 into.reject(path, str(error))
                 continue
-            into.add(path, str(PurePosixPath(*parts[1:]).with_suffix("")), labels)
+            into.add(path, without_suffix(*parts[1:]), labels)
 
     def _camera(self, name: str) -> int | None:
         if self._cameras == "none":

@@ -7,12 +7,13 @@ must be trained for the trial that it is tested on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import Entry, Labels
 from pose2id.datasets.fields import person
+from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, read_lines
 from pose2id.datasets.layout import ListLayout
 from pose2id.errors import DataError
@@ -65,7 +66,7 @@ class RegDbReader(ListLayout):
             file = f"idx/{part}_{kind}_{self._trial}.txt"
             for line, text in enumerate(read_lines(files.root / file), 1):
                 path, _, label = text.replace("\\", "/").rpartition(" ")
-                name, source = str(PurePosixPath(path).with_suffix("")), f"{file}, line {line}"
+                name, source = without_suffix(path), f"{file}, line {line}"
                 try:
                     pid = person(label)
                 except DataError as error:
