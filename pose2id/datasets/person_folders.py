@@ -74,7 +74,7 @@ class PersonFoldersReader(Layout):
             except (DataError, KeyError) as error:
                 into.reject(path, str(error))
                 continue
-            into.add(path, without_suffix(*parts[1:]), labels)
+            into.add(path, without_suffix("/".join(parts[1:])), labels)
 
     def _camera(self, name: str) -> int | None:
         if self._cameras == "none":

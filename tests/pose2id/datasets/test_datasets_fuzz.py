@@ -47,8 +47,7 @@ def test_a_mutated_list_is_read_or_refused(folders: dict[str, Path], name: str, 
         for split in case.counts:
             try:
                 listing = make_reader(name).read_split(root, split)
-            except DataError as error:
-                assert str(error)
+            except DataError:
                 continue
             ids = [record.image_id for record in listing.records]
             assert len(set(ids)) == len(ids)

@@ -10,6 +10,7 @@ from pose2id.datasets.base import Counts, Official
 from pose2id.datasets.names import READER_OPTIONS, ReaderName
 from pose2id.datasets.registry import LAYOUTS, READERS, make_reader, own_options, recognise
 from pose2id.errors import DataError
+from tests.conftest import ROOT
 from tests.layouts import CASES, picture, write_case
 
 
@@ -139,3 +140,14 @@ def test_a_shared_layout_is_counted_under_its_own_name_alone():
     assert reader.expected("train", "Market-1501").images == (12_936,)
     assert reader.expected("train", "demo") is None
     assert make_reader("ltcc").expected("train", "mine").people == (77,)
+
+
+def test_the_documentation_lists_every_layout_with_its_counts_and_options():
+    lines = (ROOT / "docs/datasets.md").read_text(encoding="utf-8").splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+    for name, layout in READERS.items():
+        assert f"`{layout.protocol}`" in rows[name]
+        assert all(f"`{option}`" in rows[name] for option in own_options(layout))
+        for official in layout.official.values():
+            numbers = (*official.images, *official.people, *official.tracklets)
+            assert all(f"{number:,}" in rows[name] for number in numbers)
