@@ -37,6 +37,7 @@ class Layout(ABC):
         shared: Whether other datasets are published in this layout too; then the counts are
             checked only where `dataset.name` is this reader's name.
         cameras_from: The number that the dataset's own names give to camid 0.
+        camera_names: The dataset's own names of its cameras, where they are no numbers.
         remark: What a user should know, in one sentence.
 
     Args:
@@ -57,6 +58,7 @@ class Layout(ABC):
     official: ClassVar[Mapping[str, Official]] = {}
     shared: ClassVar[bool] = False
     cameras_from: ClassVar[int] = 1
+    camera_names: ClassVar[tuple[str, ...]] = ()
     remark: ClassVar[str] = ""
 
     def __init__(
@@ -81,6 +83,13 @@ class Layout(ABC):
     def found_splits(cls, root: Path) -> tuple[str, ...]:
         """The splits that a folder of this layout has."""
         return cls.splits
+
+    @classmethod
+    def camera_name(cls, camid: int) -> str:
+        """What the dataset itself calls a camera of the tables."""
+        if cls.camera_names:
+            return cls.camera_names[camid] if camid < len(cls.camera_names) else str(camid)
+        return str(camid + cls.cameras_from)
 
     @abstractmethod
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:

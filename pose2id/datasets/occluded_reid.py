@@ -29,7 +29,7 @@ class OccludedOrWhole(FolderLayout):
     """Layouts of occluded and whole people, one folder per person."""
 
     flat = False
-    cameras_from = 0
+    camera_names = ("occluded", "whole")
     protocol = "none"
 
     def labels(self, path: PurePosixPath, split: str) -> Labels:

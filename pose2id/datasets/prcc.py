@@ -22,6 +22,7 @@ class PrccReader(FolderLayout):
     name = "prcc"
     title = "PRCC"
     protocol = "prcc"
+    camera_names = tuple(_CAMERAS)
     splits = ("train", "query_same", "query_changed", "gallery")
     more_splits = ("val",)
     query = "query_changed"

@@ -31,7 +31,7 @@ class RegDbReader(ListLayout):
     name = "regdb"
     title = "RegDB"
     protocol = "regdb"
-    cameras_from = 0
+    camera_names = ("visible", "thermal")
     official = by_split(
         train=Official((4_120,), (206,)),
         query=Official((2_060,), (206,)),

@@ -26,6 +26,7 @@ class ViperReader(FolderLayout):
     title = "VIPeR"
     splits = ("query", "gallery")
     protocol = "viper"
+    camera_names = ("cam_a", "cam_b")
     folders = by_split(query=("cam_a",), gallery=("cam_b",))
     official = by_split(query=Official((632,), (632,)), gallery=Official((632,), (632,)))
 

@@ -151,3 +151,11 @@ def test_the_documentation_lists_every_layout_with_its_counts_and_options():
         for official in layout.official.values():
             numbers = (*official.images, *official.people, *official.tracklets)
             assert all(f"{number:,}" in rows[name] for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "camid", "own"),
+    [("market1501", 0, "1"), ("manifest", 0, "0"), ("prcc", 2, "C"), ("regdb", 1, "thermal")],
+)
+def test_cameras_have_the_names_that_the_dataset_gives_them(name, camid, own):
+    assert READERS[name].camera_name(camid) == own
