@@ -1,4 +1,4 @@
-"""`pose2id init FOLDER`: recognises a dataset and writes what it is into params.yaml."""
+"""Recognises a dataset's folder and writes what it is into params.yaml."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.project import PARAMS_FILE, Params, as_given
+
 if TYPE_CHECKING:
     from tasks.starting.survey import Survey
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 @app.command()
 def main(
-    folder: Annotated[Path, typer.Argument(help="The dataset, as it was downloaded.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The dataset, as it was downloaded.", callback=as_given)
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the dataset.")] = None,
     licence: Annotated[str | None, typer.Option(help="What its authors allow.")] = None,
     status: Annotated[
@@ -24,48 +28,47 @@ def main(
     reader: Annotated[str | None, typer.Option(help="The layout, where it is not seen.")] = None,
     query: Annotated[str | None, typer.Option(help="The split that is asked with.")] = None,
     gallery: Annotated[str | None, typer.Option(help="The split that is searched.")] = None,
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Looks at a folder and sets splits, dataset and score; asks nothing."""
-    from flows.cli.console import friendly_errors, progress, setup_logging, show
+    from flows.cli.console import progress, setup_logging, show
 
     setup_logging()
-    with friendly_errors():
-        from pose2id.errors import DataError
-        from tasks.starting import recipe, survey, unpack, write
+    from pose2id.errors import DataError
+    from tasks.starting import recipe, survey, unpack, write
 
-        folder = folder.expanduser()
-        if not folder.is_dir():
-            raise DataError(f"there is no folder {folder}")
-        project = params.absolute().parent
-        if packed := unpack.find_packed(folder):
-            target = project / "data/raw" / write.default_name(folder, packed.reader, True)
-            show(f"{packed.evidence}: its pictures are unpacked to {target}")
-            with progress("unpack", 0) as advance:
-                unpack.unpack(packed, target, lambda: advance(1))
-            folder = target
-        found = survey.find_layout(folder, reader)
-        if found is None:
-            target = project / f"data/manifest-{write.default_name(folder, 'folder', True)}.csv"
-            raise DataError(recipe.write_recipe(folder, target))
-        layout, evidence, root = found
-        benchmark = bool(layout.splits) and not layout.shared
-        chosen = name or write.default_name(root, layout.name, not benchmark)
-        seen = survey.survey(layout, evidence, root, name=chosen, query=query, gallery=gallery)
-        write.check_names(item.name for item in seen.splits)
-        write.write_params(
-            params,
-            project,
-            seen,
-            name=chosen,
-            licence=licence or write.UNKNOWN_LICENCE,
-            status=status or write.default_status(layout.name, benchmark),
-        )
-        _show(seen, params)
-        if licence is None:
-            show("  the licence is not in the files: written as unknown; set dataset.licence")
-        if status is None:
-            show("  what may be done with it is a guess from the layout: check dataset.status")
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    project = params.absolute().parent
+    if packed := unpack.find_packed(folder):
+        target = project / "data/raw" / write.default_name(folder, packed.reader, True)
+        show(f"{packed.evidence}: its pictures are unpacked to {target}")
+        with progress("unpack", 0) as advance:
+            unpack.unpack(packed, target, lambda: advance(1))
+        folder = target
+    found = survey.find_layout(folder, reader)
+    if found is None:
+        target = project / f"data/manifest-{write.default_name(folder, 'folder', True)}.csv"
+        raise DataError(recipe.write_recipe(folder, target))
+    layout, evidence, root = found
+    benchmark = bool(layout.splits) and not layout.shared
+    chosen = name or write.default_name(root, layout.name, not benchmark)
+    seen = survey.survey(layout, evidence, root, name=chosen, query=query, gallery=gallery)
+    write.check_names(item.name for item in seen.splits)
+    write.write_params(
+        params,
+        project,
+        seen,
+        name=chosen,
+        licence=licence or write.UNKNOWN_LICENCE,
+        status=status or write.default_status(layout.name, benchmark),
+    )
+    _show(seen, params)
+    if licence is None:
+        show("  the licence is not in the files: written as unknown; set dataset.licence")
+    if status is None:
+        show("  what may be done with it is a guess from the layout: check dataset.status")
 
 
 def _show(seen: Survey, params: Path) -> None:
@@ -96,6 +99,3 @@ def _show(seen: Survey, params: Path) -> None:
     for doubt in seen.doubts:
         show(f"  {doubt}")
 
-
-if __name__ == "__main__":
-    app()

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 from typer.testing import CliRunner
 
-from flows.cli.init import app
+from flows.cli.main import app
 from pose2id.datasets.names import RETRACTED_READERS
 from pose2id.datasets.registry import READERS
 from tasks.gates.index import counts_suite
@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def init(project: Path, folder: Path, *options: str, fails: bool = False) -> str:
-    arguments = [str(folder), "--params", str(project / "params.yaml"), *options]
+    arguments = ["init", str(folder), "--params", str(project / "params.yaml"), *options]
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code != 0) == fails, result.output
     return result.output
