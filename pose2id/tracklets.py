@@ -64,9 +64,7 @@ def pool_tracklets(features: FeatureSet, tracks: Sequence[object]) -> tuple[Ints
     if weights is None:
         weights = np.ones(features.drawings.shape[:2], np.float32)
     drawings = np.zeros((len(rows), *features.drawings.shape[1:]), np.float32)
-    for slot in range(
-        weights.shape[1]
-    ):  # all drawings at once may not fit into memory
+    for slot in range(weights.shape[1]):  # all drawings at once may not fit into memory
         drawings[:, slot] = mean(features.drawings[:, slot], weights[:, slot])
     shares = np.add.reduceat(weights[order], starts, dtype=np.float64) / sizes[:, None]
     return rows, replace(

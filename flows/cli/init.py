@@ -98,4 +98,3 @@ def _show(seen: Survey, params: Path) -> None:
     )
     for doubt in seen.doubts:
         show(f"  {doubt}")
-

@@ -11,12 +11,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pose2id.datasets.names import ReaderName
 from pose2id.errors import DataError
-
-CUHK03_FILE: Final = "cuhk-03.mat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,7 @@ class Packed:
 
 def find_packed(folder: Path) -> Packed | None:
     """The dataset of a folder whose pictures are inside files, if there is one."""
+    from tasks.starting.unpack_cuhk03 import CUHK03_FILE
     from tasks.starting.unpack_hf import split_files
 
     if (folder / CUHK03_FILE).is_file():

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pose2id.errors import DataError, MissingDependencyError
-from tasks.starting.unpack import CUHK03_FILE
 
+CUHK03_FILE: Final = "cuhk-03.mat"
 BOXES: Final = ("labeled", "detected")
 FOLDERS: Final = {
     "train_idx": "bounding_box_train",
