@@ -13,7 +13,7 @@ LARGEST_ID: Final = 2**31 - 1
 LARGEST_CAMERA: Final = 2**15 - 1
 
 _NUMBER: Final = re.compile(r"([+-]?[0-9]{1,30})(?:\.0*)?")
-_COPY: Final = re.compile(r"\(\d+\)|\bcopy\b|~$|\bKopie\b|copie\b", re.IGNORECASE)
+_COPY: Final = re.compile(r"\(\d+\)$|[ _-](?:copy|kopie|copie)$|~$", re.IGNORECASE)
 
 
 def outfit_numbers(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
