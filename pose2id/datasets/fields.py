@@ -37,7 +37,7 @@ def misnamed(stem: str, pattern: str) -> DataError:
 
     Example:
         >>> str(misnamed("0002_c1s1_000451_03 (1)", "<pid>_c<camera>"))
-        "looks like a second copy that a download or a file manager made; delete it"
+        'looks like a second copy that a download or a file manager made; delete it'
     """
     if _COPY.search(stem):
         return DataError(
