@@ -24,5 +24,29 @@ Reference = Literal["own", "gallery", "train"]  # the set that statistics or nei
 
 Tracklets = Literal["none", "mean"]  # what becomes of the images of a track
 
+Protocol = Literal[
+    "market",
+    "trapezoidal",
+    "none",
+    "single_gallery_shot",
+    "cuhk03_classic",
+    "sysu_mm01_all_1shot",
+    "sysu_mm01_all_10shot",
+    "sysu_mm01_indoor_1shot",
+    "sysu_mm01_indoor_10shot",
+    "sysu_mm01_all_1shot_seeded",
+    "sysu_mm01_all_10shot_seeded",
+    "sysu_mm01_indoor_1shot_seeded",
+    "sysu_mm01_indoor_10shot_seeded",
+    "regdb",
+    "viper",
+    "prcc",
+    "clothes_general",
+    "clothes_changed",
+    "clothes_same",
+    "tracklet",
+    "group",
+]  # of scoring, see pose2id.protocols
+
 Severity = Literal["warn", "quarantine", "fail"]  # of a row that is not as expected
 Consequence = Literal["warn", "fail"]  # of a result that is not as expected

@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,7 @@ from pose2id.datasets.names import RETRACTED_READERS
 from pose2id.datasets.registry import READERS
 from tasks.gates.index import counts_suite
 from tasks.stages import index
-from tasks.tables.params import Params, ScoreParams, load_params
+from tasks.tables.params import Params, load_params
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table
 from tests.conftest import ROOT
@@ -59,8 +58,6 @@ def with_any_reject_rate(params: Params) -> Params:
 @pytest.mark.parametrize("name", CASES)
 def test_every_layout_from_the_folder_to_its_index(project, tmp_path, name):
     case = CASES[name]
-    if READERS[name].protocol not in get_args(ScoreParams.model_fields["protocol"].annotation):
-        pytest.skip("its protocol is not there yet")
     folder = write_case(tmp_path / "downloads/My Set", case)
     if name in RETRACTED_READERS:
         before = (project / "params.yaml").read_bytes()
