@@ -25,6 +25,7 @@ MAX_CELL_CHARS = 120
 FOLDED_TEXT_CHARS = 16  # narrower than this, a text column is not worth reading
 MAX_LIST_ITEMS = 6
 SMALL_NUMBER = 2.0  # a column of scores and rates shows 4 decimals, any other 2
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones as well
 CHATTY = ("great_expectations", "httpx", "matplotlib")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -217,6 +218,19 @@ def printable(text: str) -> str:
     'a?[2Jb'
     """
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def harmless_text(text: str) -> str:
+    r"""Text that a spreadsheet shows and does not run: for a cell of a CSV file.
+
+    Control characters are replaced, and text that begins like a formula gets an apostrophe before
+    it, as spreadsheets themselves write it.
+
+    >>> [harmless_text(t) for t in ("=1+1", "-1", "@SUM(A1)", "query/0001", "a\x00b", " =1")]
+    ["'=1+1", "'-1", "'@SUM(A1)", 'query/0001', 'a?b', "' =1"]
+    """
+    text = printable(text)
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
 @contextlib.contextmanager

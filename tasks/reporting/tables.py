@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.tables.catalog import connect, create_views
+from tasks.tables.catalog import open_views, plain_path
 from tasks.tables.params import Params
 from tasks.tables.schema import Layout
 
@@ -114,8 +114,8 @@ def open_tables(layout: Layout, params: Params, scratch: Path) -> Iterator[Table
     Yields:
         The tables.
     """
-    with connect(None, layout.root) as connection:
+    with open_views(layout, params.splits) as (connection, made):
         connection.execute(f"SET memory_limit = '{DUCKDB_MEMORY}'; SET threads = 1")
-        connection.execute("SET temp_directory = ?", [str(scratch)])
-        made, _ = create_views(connection, layout, params.splits, f"{layout.root.resolve()}/")
-        yield Tables(layout, params, frozenset(made), connection)
+        with plain_path(scratch) as plain_scratch:
+            connection.execute("SET temp_directory = ?", [str(plain_scratch)])
+            yield Tables(layout, params, frozenset(made), connection)
