@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pose2id.errors import DataError
 from tasks.tables.schema import RUNS, Layout
-from tasks.tables.store import write_table
+from tasks.tables.store import atomic_path, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,18 +59,14 @@ def build_catalog(layout: Layout, splits: Sequence[str]) -> Catalog:
     layout.data.mkdir(parents=True, exist_ok=True)
     if not layout.runs.is_file():
         write_table(layout.runs, RUNS.empty_table(), producer="history")
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=layout.data) as folder:
-        fresh = Path(folder) / layout.database.name
-        seen_from_root = Path(*fresh.parts[-3:])
+    with _plain_scratch() as scratch:
+        fresh = scratch / layout.database.name
         # The views' paths are relative, so that the project can be moved: DuckDB looks them up in
-        # the working directory, while it takes its own file's path apart.
-        with (
-            plain_path(layout.root) as root,
-            contextlib.chdir(layout.root),
-            _connection(str(root / seen_from_root)) as connection,
-        ):
+        # the working directory.
+        with contextlib.chdir(layout.root), _connection(str(fresh)) as connection:
             made, left_out = create_views(connection, Layout(), splits)
-        fresh.replace(layout.database)
+        with atomic_path(layout.database) as temporary:
+            shutil.copyfile(fresh, temporary)
     if left_out:
         log.info("no files yet for the view(s) %s", ", ".join(left_out))
     return Catalog(layout.database, made, left_out)
@@ -118,14 +115,8 @@ def plain_path(folder: Path) -> Iterator[Path]:
     if not set(str(path)) & _ODD:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="pose2id-") as scratch:
-        if set(scratch) & _ODD:
-            raise DataError(
-                f"the path of the project, {str(path)!r}, and that of temporary files, "
-                f"{scratch!r}, both hold one of {' '.join(sorted(_ODD))}; set TMPDIR to a folder "
-                "without them"
-            )
-        link = Path(scratch) / "project"
+    with _plain_scratch() as scratch:
+        link = scratch / "project"
         link.symlink_to(path, target_is_directory=True)
         yield link
 
@@ -168,6 +159,20 @@ def create_views(
             ) from error
         made.append(name)
     return tuple(made), tuple(left_out)
+
+
+@contextlib.contextmanager
+def _plain_scratch() -> Iterator[Path]:
+    """An empty folder outside of the project whose path DuckDB takes literally."""
+    with tempfile.TemporaryDirectory(prefix="pose2id-") as folder:
+        scratch = Path(folder).resolve()
+        if set(str(scratch)) & _ODD:
+            raise DataError(
+                f"the folder for temporary files, {str(scratch.parent)!r}, has one of "
+                f"{' '.join(sorted(_ODD))} in its path, which DuckDB cannot take; set TMPDIR to "
+                "another"
+            )
+        yield scratch
 
 
 def _connection(database: str) -> duckdb.DuckDBPyConnection:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pose2id.errors import DataError
@@ -91,7 +90,7 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
 
 
 def _words(sql: str) -> set[str]:
-    """The bare words of a question in lower case: no text, no quoted name, no remark.
+    r"""The bare words of a question in lower case: no text, no quoted name, no remark.
 
     >>> sorted(_words("SELECT 'copy', \\"copy\\" FROM t -- copy"))
     ['from', 'select', 't']

@@ -1,4 +1,3 @@
-import os
 import shutil
 
 import duckdb
@@ -15,7 +14,7 @@ WRITING = [
     f"WITH x AS {COPY} FROM x",
     f"WITH x AS MATERIALIZED {COPY} SELECT 1",
     f"WITH a AS (SELECT 1), x AS {COPY} SELECT * FROM a",
-    f"with x as (/* */ cOpY -- \n (select 1) to 'data/stolen.csv') from x",
+    "with x as (/* */ cOpY -- \n (select 1) to 'data/stolen.csv') from x",
     f"PIVOT poses ON pose_id IN (WITH x AS {COPY} SELECT 1) USING count(*)",
     "COPY (PIVOT poses ON pose_id USING count(*)) TO 'data/stolen.csv'",
     "WITH x AS (COPY poses TO 'data/poses.parquet') FROM x",
@@ -140,7 +139,7 @@ def test_tables_that_are_links_into_a_cache_are_read(folder, tmp_path, monkeypat
     cache = tmp_path / "shared-cache"
     cache.mkdir()
     for number, file in enumerate(sorted((root / "data").rglob("*.parquet"))):
-        os.replace(file, cache / str(number))
+        file.replace(cache / str(number))
         file.symlink_to(cache / str(number))
     monkeypatch.chdir(root)
     with open_for_questions(Layout(), SPLITS) as connection:
