@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from flows.process.memory import explained_memory_errors
 from pose2id.errors import Pose2IdError
 
 if TYPE_CHECKING:
@@ -67,14 +68,15 @@ def setup_logging(level: int = logging.INFO) -> None:
 def friendly_errors() -> Iterator[None]:
     """Shows an error that is meant for the user as one paragraph and ends with exit code 2.
 
-    Works as `with friendly_errors():` and as a decorator below `@app.command()`. Anything else
-    that goes wrong is a defect and keeps its traceback.
+    Works as `with friendly_errors():` and as a decorator below `@app.command()`. A lack of memory
+    is such an error, too. Anything else that goes wrong is a defect and keeps its traceback.
 
     Raises:
         SystemExit: With code 2, in place of a `Pose2IdError`.
     """
     try:
-        yield
+        with explained_memory_errors("this command"):
+            yield
     except Pose2IdError as error:
         message = "\n".join(printable(line) for line in str(error).splitlines())
         if sys.stderr.isatty():

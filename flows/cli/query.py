@@ -16,6 +16,7 @@ import typer
 
 from flows.cli.console import friendly_errors, harmless_text, show, show_note, show_table
 from flows.cli.questions import find_sql, read_questions
+from flows.process.privacy import load_project
 from pose2id.errors import DataError
 
 if TYPE_CHECKING:
@@ -81,11 +82,10 @@ def main(
 @contextlib.contextmanager
 def open_database(params: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The project's tables for reading; no file is locked, whoever else reads or writes them."""
-    from tasks.tables.params import load_params
     from tasks.tables.questions import open_for_questions
     from tasks.tables.schema import Layout
 
-    with open_for_questions(Layout(), load_params(params).splits) as connection:
+    with open_for_questions(Layout(), load_project(params).splits) as connection:
         yield connection
 
 

@@ -60,18 +60,19 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
     from flows.orchestration.shards import map_shards
     from flows.process.disk import explained_disk_errors
     from flows.process.lock import pipeline_lock
+    from flows.process.memory import explained_memory_errors
+    from flows.process.privacy import load_project
     from tasks.stages.base import Job, ShardReport, check_split, load_stage
     from tasks.tables.cache import sweep
-    from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
 
-    parameters = load_params(params_file)
+    parameters = load_project(params_file, root)
     module = load_stage(stage)
     check_split(stage, split, parameters)
     name = f"{stage} {split}".strip()
     started = time.monotonic()
     n_rows = 0
-    with explained_disk_errors(name), pipeline_lock(root, name):
+    with explained_disk_errors(name), explained_memory_errors(name), pipeline_lock(root, name):
         sweep(Layout(root))
         jobs = module.plan(parameters, root, split)
         with progress(name, len(jobs), "shards") as advance:

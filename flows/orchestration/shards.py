@@ -13,6 +13,8 @@ from traceback import format_exception
 
 from flows.orchestration.events import tell
 from flows.process.disk import explained_disk_errors
+from flows.process.memory import explained_memory_errors
+from flows.process.privacy import keep_private
 from flows.process.signals import start_worker
 from pose2id.errors import Pose2IdError
 from pose2id.machine import n_cores
@@ -28,9 +30,10 @@ def run_job(job: Job) -> ShardReport:
     """Runs one shard in this process.
 
     Raises:
-        Pose2IdError: Data, parameters or the disk are at fault.
+        Pose2IdError: Data, parameters, the disk or a lack of memory are at fault.
     """
-    with explained_disk_errors(job.label):
+    keep_private(job.params.dataset, Path(job.root))  # a cluster's worker comes by no other way
+    with explained_disk_errors(job.label), explained_memory_errors(job.label):
         return load_stage(job.stage).run_shard(job)
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -237,7 +238,11 @@ def _write(config: IpgConfig, read: _ReadPart, folder: Path, dtype: torch.dtype)
 def _publish(temporary: Path, final: Path) -> None:
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
-    temporary.chmod(0o644)
+    # What safetensors writes is for the owner alone: give it the rights that the umask leaves.
+    probe = temporary.with_suffix(".rights")
+    probe.touch()
+    temporary.chmod(stat.S_IMODE(probe.stat().st_mode))
+    probe.unlink()
     temporary.replace(final)
 
 
