@@ -26,7 +26,8 @@ def test_every_table_of_a_finished_run_has_a_view(project):
     catalog = build_catalog(project, SPLITS)
     assert set(catalog.views) == {
         *("index", "rejects", "poses", "generated", "features", "quality", "expectations"),
-        *("centralized", "summary", "cmc", "queries", "identities", "rankings", "runs"),
+        *("centralized", "summary", "compared", "cmc", "queries", "identities", "rankings"),
+        "runs",
     }
     assert set(catalog.left_out) == BY_OTHER_COMMANDS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from pose2id.errors import ParamsError
+from pose2id.steps.base import ScoringStep, Step
+from pose2id.steps.registry import SCORING_STEPS, STEPS
 from tasks.tables.params import Params, load_params, parse_params
 
 NAN, INF = float("nan"), float("inf")
@@ -61,7 +64,7 @@ def test_params_are_frozen_and_hashable(shipped: dict[str, Any]) -> None:
         ("score.rerank.k3", 8, ["score.rerank.k3", "known here: k1, k2, lambda_value"]),
         ("runtime.wrokers", 8, ["did you mean 'workers'?"]),
         ("featurez", {}, ["featurez", "did you mean 'features'?"]),
-        ("xyz", [["a" * 1000] * 1000] * 1000, ["xyz", "known here: splits, shards"]),
+        ("xyz", [["a" * 1000] * 1000] * 1000, ["xyz", "known here: variants, splits, shards"]),
         ("generate.steps", True, ["generate.steps", "true and false are not allowed"]),
         ("splits", "2020-01-01", ["splits"]),
         ("features.input", {"height_px": 8, "width_px": 8, "std": [0, 1, 1]}, ["input.std.0", "0"]),
@@ -70,13 +73,13 @@ def test_params_are_frozen_and_hashable(shipped: dict[str, Any]) -> None:
         ("features.input", {"height_px": 10**6, "width_px": 8}, ["height_px", "1000000", "8192"]),
         ("features.dim", 10**9, ["features.dim", "65536"]),
         ("centralize.nfc.k1", 1e21, ["centralize.nfc.k1", "far beyond"]),
-        ("centralize.nfc.k2", 10**6, ["centralize.nfc.k2", "10000"]),
+        ("centralize.nfc.k2", 10**400, ["centralize.nfc.k2", "1 to 1000"]),
         ("centralize.nfc.memory_mib", 10**12, ["memory_mib"]),
-        ("centralize.fusion.eta", INF, ["eta", "finite"]),
-        ("centralize.fusion.eta", 1e300, ["eta", "1000"]),
+        ("centralize.fuse.eta", INF, ["centralize.fuse.eta", "inf"]),
+        ("centralize.fuse.eta", 1e300, ["centralize.fuse.eta", "0 to 1000"]),
         ("tune.eta", [0.1, 1e300], ["tune.eta.1", "1000"]),
-        ("score.rerank.k1", 10**21, ["score.rerank.k1", "10000"]),
-        ("score.rerank.lambda_value", NAN, ["lambda_value", "finite"]),
+        ("score.rerank.k1", 10**21, ["score.rerank.k1", "1 to 1000"]),
+        ("score.rerank.lambda_value", NAN, ["score.rerank.lambda_value", "nan"]),
         ("score.bootstrap_resamples", 10**12, ["bootstrap_resamples", "1000000"]),
         ("score.seed", 10**30, ["score.seed"]),
         ("report.map_points", 10**12, ["report.map_points"]),
@@ -149,6 +152,15 @@ def test_numbers_have_bounds_everywhere() -> None:
                 if part.get("type") in ("integer", "number") and not ends:
                     unbounded.append(f"{section.__name__}.{name}")
     assert unbounded == ["Params.shards"]  # checked by hand: a power of two up to 4096
+
+
+@pytest.mark.parametrize("step", [*STEPS.values(), *SCORING_STEPS.values()], ids=lambda s: s.name)
+def test_numbers_of_steps_have_bounds(step: Step[Any] | ScoringStep[Any]) -> None:
+    for field in dataclasses.fields(step.params):
+        if isinstance(getattr(step.params(), field.name), float | int):
+            for value in (10**400, -1, NAN, INF):
+                with pytest.raises(ParamsError, match=field.name):
+                    step.params(**{field.name: value})
 
 
 def _parts(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
