@@ -30,6 +30,17 @@ with suppress(OSError):  # who writes below it says why that is impossible
     Path(os.environ["PREFECT_HOME"]).mkdir(mode=0o700, parents=True, exist_ok=True)
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
+# A run that reports to the project's own server (`serve`) knows its password.
+if os.environ.get("PREFECT_API_URL", "").startswith("http://127.0.0.1:"):
+    with suppress(OSError):
+        _password = Path(".cache", "prefect-password").read_text(encoding="ascii").strip()
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", _password)
+# What listens on this machine is never asked through a proxy.
+_given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+_direct = [name for name in _given.split(",") if name]
+_direct += [name for name in ("127.0.0.1", "localhost", "::1") if name not in _direct]
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(_direct)
+
 _binaries = str(Path(sys.executable).parent)
 _search_path = os.environ.get("PATH", os.defpath)
 if _search_path.split(os.pathsep)[0] != _binaries:
