@@ -46,11 +46,14 @@ def test_a_limit_on_memory_is_one_line(library):
     ],
 )
 def test_every_library_has_its_way_to_say_it(error):
-    with pytest.raises(OutOfMemoryError, match=r"generate query 3/8.*batch_size"):
-        with explained_memory_errors("generate query 3/8"):
-            raise error
+    said = r"generate query 3/8.*batch_size"
+    with (
+        pytest.raises(OutOfMemoryError, match=said),
+        explained_memory_errors("generate query 3/8"),
+    ):
+        raise error
 
 
 def test_other_defects_keep_their_traceback():
-    with pytest.raises(RuntimeError, match="^shape$"), explained_memory_errors("x"):
+    with pytest.raises(RuntimeError, match=r"^shape$"), explained_memory_errors("x"):
         raise RuntimeError("shape")

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from flows.process.privacy import keep_private, load_project
+from flows.process.privacy import load_project
 from tests.flows.conftest import Stages
 
 
@@ -35,8 +35,8 @@ def test_what_is_made_of_a_private_dataset_is_the_owners_alone(stages: Stages):
 
 
 def test_other_datasets_follow_the_umask(stages: Stages):
-    keep_private(stages.params.dataset, stages.root)
-    assert stages.root.joinpath("data").stat().st_mode & 0o055
+    load_project(stages.root / "params.yaml", stages.root)
+    assert (stages.root / "data").stat().st_mode & 0o055 == 0o055
     os.umask(0o027)
     stages.stages("index")
     table = stages.root / "data/index/gallery.parquet"
