@@ -77,8 +77,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         if not _wants_code(error, path):
             raise WeightsError(
-                f"{path} is damaged or truncated ({str(error).splitlines()[0][:80]}). Fetch or copy "
-                "it again."
+                f"{path} is damaged or truncated ({str(error).splitlines()[0][:80]}). Fetch "
+                "or copy it again."
             ) from error
         raise WeightsError(
             f"{path} is not a plain dict of tensors: reading it would run code that it contains, "
