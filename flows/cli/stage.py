@@ -17,6 +17,10 @@ from flows.process.speed import end_quickly, note_success, start_quickly
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 log = logging.getLogger("flows")
+EXPERIMENT_STAYS = (
+    "This was part of dvc exp run, which leaves its values in params.yaml. To have yours back: git "
+    "checkout params.yaml (or git stash, where you had changed more)."
+)
 
 
 @app.command()
@@ -26,7 +30,7 @@ def main(
     params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
 ) -> None:
     """Runs one stage on the project in the current folder."""
-    from flows.cli.console import friendly_errors, setup_logging
+    from flows.cli.console import friendly_errors, setup_logging, show_note
     from flows.orchestration.events import tell
     from flows.process.signals import end_on_signals, end_with_parent
     from pose2id.errors import Pose2IdError
@@ -40,6 +44,8 @@ def main(
             run_stage(stage, split, params, Path())
         except Pose2IdError as error:
             tell(Path(), "error", text=str(error))
+            if "DVC_EXP_NAME" in os.environ:
+                show_note(EXPERIMENT_STAYS)
             raise
     note_success()
 

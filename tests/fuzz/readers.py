@@ -103,7 +103,9 @@ def keypoints(folder: Path) -> Kind:
     """Key points in another format."""
     from pose2id.poses.formats import FORMATS, to_openpose18
 
-    shapes = st.lists(st.sampled_from([0, 1, 2, 3, 17, 18, 25, 33]), max_size=4)
+    right = st.sampled_from([[17, 3], [18, 3], [25, 3], [33, 3], [2, 17, 3], [0, 18, 3]])
+    wrong = st.lists(st.sampled_from([0, 1, 2, 3, 17, 18, 25, 33]), max_size=4)
+    shapes = st.one_of(right, right, wrong)
     numbers = st.sampled_from([0.5, float("nan"), float("inf"), -1e300])
     sources = st.sampled_from([*FORMATS, "coco", "", "\x00"])
     return (

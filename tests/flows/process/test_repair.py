@@ -78,3 +78,17 @@ def test_the_lock_of_an_earlier_process_of_the_same_number_is_forgotten(root: Pa
     os.utime(root / ".dvc" / "tmp" / "rwlock", (before, before))
     mend_dvc_state(root)
     assert writers(root) == []
+
+
+def test_a_folder_without_git_is_no_obstacle_and_gives_git_back(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    mend_dvc_state(tmp_path)
+    with Repo(str(tmp_path)) as repo:
+        assert repo.reproduce() == []
+    (tmp_path / ".git").mkdir()
+    mend_dvc_state(tmp_path)
+    assert not (tmp_path / ".dvc/config.local").exists()
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = mine\n")
+    mend_dvc_state(tmp_path)
+    assert "mine" in (tmp_path / ".dvc/config.local").read_text()
