@@ -47,7 +47,9 @@ def test_a_password_of_the_users_own_is_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://127.0.0.1:9", "gopher://x:1"])
 def test_a_proxy_never_stands_between_this_machine_and_itself(proxy):
     code = """
-import flows, urllib.request, httpx
+import urllib.request
+from flows.process.environment import prepare
+prepare()
 assert urllib.request.proxy_bypass("127.0.0.1")
 from flows.orchestration.prefect_server import NoServerError, connect
 try:
@@ -68,7 +70,7 @@ except NoServerError as error:
 
 
 class Served:
-    """A project under `python -m flows.serve`, and its server's API."""
+    """A project under `pose2id serve`, and its server's API."""
 
     def __init__(self, project: Project, port: int) -> None:
         self.project = project
@@ -122,7 +124,7 @@ def served(ran_copy: Project) -> Iterator[Served]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.orchestration.serve", "--port", str(port)],
+        [sys.executable, "-m", "pose2id", "serve", "--port", str(port)],
         cwd=ran_copy.root,
         env=ran_copy.environment,
         stdin=subprocess.DEVNULL,
