@@ -31,6 +31,7 @@ EXIT_CODES = """\
 MAX_CELL_CHARS = 120
 FOLDED_TEXT_CHARS = 16  # narrower than this, a text column is not worth reading
 MAX_LIST_ITEMS = 6
+MAX_LINE_CHARS = 2000  # of an error, which may quote what it was given
 SMALL_NUMBER = 2.0  # a column of scores and rates shows 4 decimals, any other 2
 FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones as well
 CHATTY = ("great_expectations", "httpx", "matplotlib")
@@ -91,7 +92,7 @@ def friendly_errors() -> Iterator[None]:
 
 def show_error(text: str) -> None:
     """Writes what went wrong to stderr, as every command does."""
-    message = "\n".join(printable(line) for line in text.splitlines())
+    message = "\n".join(printable(line[:MAX_LINE_CHARS]) for line in text.splitlines())
     if sys.stderr.isatty():
         from rich.text import Text
 

@@ -23,7 +23,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:  # noqa: ANN401 - as in yaml
         try:
-            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep)
         except (ValueError, OverflowError) as error:  # no such date; a number of 5,000 digits
             raise yaml.constructor.ConstructorError(
                 None, None, str(error).partition(";")[0], node.start_mark
@@ -68,14 +68,14 @@ def read_yaml(path: Path, option: str = "--params") -> dict[str, Any]:
         node = loader.get_single_node()
         if node is not None:
             _count_items(node, path)
-        content = None if node is None else loader.construct_document(node)  # type: ignore[no-untyped-call]
+        content = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {_explain(error)}") from error
     except RecursionError as error:
         raise ParamsError(f"{path} nests brackets or sections too deeply; flatten it") from error
     finally:
         if loader is not None:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must be a mapping of sections, got {type(content).__name__}")
     if not all(isinstance(key, str) for key in content):

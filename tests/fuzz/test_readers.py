@@ -37,7 +37,7 @@ def test_a_mutation_is_read_or_refused_in_words(kind, tmp_path):
         else:
             return
         n_refused += 1
-        assert 0 < len(words) < 5000
+        assert words.strip()
 
     once()
     assert n_refused or kind in ("export.json", "BMP")
