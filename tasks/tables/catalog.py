@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pose2id.errors import DataError
+from tasks.tables.runs import read_runs, write_runs
 from tasks.tables.schema import RUNS, Layout
-from tasks.tables.store import atomic_path, write_table
+from tasks.tables.store import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +59,8 @@ def build_catalog(layout: Layout, splits: Sequence[str]) -> Catalog:
     """
     layout.data.mkdir(parents=True, exist_ok=True)
     if not layout.runs.is_file():
-        write_table(layout.runs, RUNS.empty_table(), producer="history")
+        kept = read_runs(layout)  # the copy, where the table itself was damaged
+        write_runs(layout, RUNS.empty_table() if kept is None else kept)
     with _plain_scratch() as scratch:
         fresh = scratch / layout.database.name
         # The views' paths are relative, so that the project can be moved: DuckDB looks them up in

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pose2id.errors import DataError
-from tasks.tables.cache import TABLE_FOLDERS
 from tasks.tables.catalog import open_views
-from tasks.tables.schema import Layout
+from tasks.tables.schema import TABLE_FOLDERS, Layout
 
 if TYPE_CHECKING:
     import duckdb
