@@ -86,7 +86,8 @@ def forget_index(root: Path, split: str) -> None:
     layout.index(split).unlink(missing_ok=True)
     for entry in (cache_folder(root) / "runs").glob("*/*/*"):
         text = entry.read_text("utf-8", "replace") if entry.is_file() else ""
-        if re.search(rf"^cmd: .* index {split}$", text, re.MULTILINE):
+        # Long commands go on in further lines, which are indented.
+        if re.search(rf"^cmd:(?:.|\n )*\bindex\s+{re.escape(split)}\n\S", text, re.MULTILINE):
             entry.unlink()
 
 

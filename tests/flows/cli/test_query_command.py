@@ -174,7 +174,7 @@ def test_an_error_in_the_sql_is_one_message(ask, sql, message):
     assert result.exit_code == 2
     assert result.stderr.startswith("error: this SQL does not work")
     assert message in result.stderr
-    assert "centralized, cmc, expectations" in result.stderr
+    assert "centralized, cmc, compared, expectations" in result.stderr
     assert "Traceback" not in result.output
 
 

@@ -133,7 +133,7 @@ def test_a_stale_index_leaves_the_run_cache_of_its_split_only(tmp_path: Path) ->
     for split in ("query", "gallery"):
         entries[split] = tmp_path / ".dvc" / "cache" / "runs" / "ab" / split / "entry"
         entries[split].parent.mkdir(parents=True)
-        text = f"cmd: python -m flows.stage index {split}\nouts:\n- path: x\n"
+        text = f"cmd: env PATH=... pose2id stage index\n  {split}\nouts:\n- path: x\n"
         entries[split].write_text(text, encoding="utf-8")
         write_table(Layout(tmp_path).index(split), pa.table({"a": [1]}), producer="p")
     forget_index(tmp_path, "query")
