@@ -28,13 +28,13 @@ def project(root: Path, *others: str, name: str = "mine") -> Params:
         (folder / file).write_bytes(picture(number, ".jpg"))
     return parse_params(
         {
-            "splits": ["query"],
+            "splits": ["query", "gallery"],
             "dataset": {
                 **{"name": name, "reader": "market1501", "root": "data/raw"},
                 **{"licence": "own", "status": "private"},
             },
             "variants": {"base": []},
-            "score": {"query": "query", "gallery": "query"},
+            "score": {"query": "query", "gallery": "gallery"},
         }
     )
 
