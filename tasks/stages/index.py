@@ -54,7 +54,7 @@ def run_shard(job: Job) -> ShardReport:
         raise DataError(
             f"split {job.split!r} of {dataset_root} has no usable image: {len(rejects)} files "
             f"rejected, the reasons are in {job.layout.rejects(job.split)}; {listing.n_junk} "
-            f"images of people that dataset.junk_pids {list(params.dataset.junk_pids)} leaves out"
+            f"images of people whom dataset.junk_pids leaves out"
         )
     if len(rejects) > params.index.max_reject_rate * total:
         raise QualityError(
