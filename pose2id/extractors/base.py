@@ -17,7 +17,7 @@ from pose2id.extractors.families import Side
 if TYPE_CHECKING:
     import torch
 
-MAX_SIDE_PX: Final = 2048
+MAX_SIDE_PX: Final = 8192
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 NO_SIDE: Final = -1  # in place of a camera or modality: a drawing, or nothing is known
@@ -30,8 +30,8 @@ class InputSpec:
     """How pictures must look before they enter a network.
 
     Attributes:
-        height_px: Height that pictures are resized to (bilinear), 1 to 2048.
-        width_px: Width that pictures are resized to, 1 to 2048.
+        height_px: Height that pictures are resized to (bilinear), 1 to 8192.
+        width_px: Width that pictures are resized to, 1 to 8192.
         channel_order: `rgb` or `bgr`.
         max_value: 255.0 keeps 0..255, 1.0 divides by 255, before mean and std.
         mean: Subtracted per channel, in the network's channel order, after scaling.

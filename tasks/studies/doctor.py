@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pose2id.errors import DataError
-from tasks.stages.index import reader_of
+from tasks.tables.dataset import reader_of
 from tasks.tables.params import Params
 from tasks.tables.store import sha256_hex
 
@@ -42,7 +42,7 @@ def labelled_pictures(params: Params, root: Path, side: str) -> Labelled | None:
     dataset_root = root / params.dataset.root
     for split in splits:
         try:
-            listing = reader_of(params).read_split(dataset_root, split)
+            listing = reader_of(params.dataset).read_split(dataset_root, split)
         except DataError:
             continue
         persons: dict[int, list[ImageRecord]] = defaultdict(list)

@@ -280,7 +280,7 @@ def test_options_are_checked_before_anything_is_loaded():
         ({"std": (float("nan"), 1.0, 1.0)}, "std is"),
         ({"mean": (float("inf"), 1.0, 1.0)}, "mean is"),
         ({"max_value": 0.0}, r"max_value is 0\.0"),
-        ({"height_px": 1_000_000}, "height_px is 1000000; 1 to 2048"),
+        ({"height_px": 1_000_000}, "height_px is 1000000; 1 to 8192"),
         ({"width_px": 0}, "width_px is 0"),
     ],
 )
