@@ -210,6 +210,10 @@ class InputSpecParams(_Section):
     std: tuple[Scale, Scale, Scale] = (1.0, 1.0, 1.0)
 
 
+# Each family has its own narrower bounds.
+Option = bool | Annotated[int, Field(ge=0, le=1_000_000)] | Annotated[str, Field(max_length=1000)]
+
+
 def _pairs(options: Any) -> Any:  # noqa: ANN401 - a mapping from YAML; whatever else, pydantic says
     """A mapping as pairs, so that parameters can be hashed."""
     return tuple(options.items()) if isinstance(options, dict) else options or ()
@@ -219,7 +223,7 @@ class FeaturesParams(_Section):
     """The feature network."""
 
     extractor: str = "efficientnet_lite0"
-    options: Annotated[tuple[tuple[str, bool | int | str], ...], BeforeValidator(_pairs)] = ()
+    options: Annotated[tuple[tuple[str, Option], ...], BeforeValidator(_pairs)] = ()
     model: PathText = "models/efficientnet-lite0"
     output: Text | None = None
     dim: Annotated[int, Field(ge=1, le=65536)] | None = None
