@@ -28,7 +28,8 @@ check: .venv/dev.installed  ## lint, types, layering
 	$(BIN)/python -m pytest -q tests/test_dag.py
 
 docs: .venv/docs.installed  ## build the documentation into site/, warnings are errors
-	$(BIN)/python -m docs.build
+	$(BIN)/python docs/dag.py
+	$(BIN)/zensical build --strict
 
 serve: .venv/pipeline.installed  ## Prefect server, worker and the nightly deployment, on loopback
 	$(BIN)/python -m flows.serve
