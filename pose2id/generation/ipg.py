@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pose2id.choices import Device, Precision, Solver
 from pose2id.errors import ParamsError
 from pose2id.generation.call_checks import check_call, padding
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.cpu_linear import convolve_linears
-from pose2id.generation.devices import Device, Precision, resolve_device, resolve_dtype
+from pose2id.generation.devices import resolve_device, resolve_dtype
 from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import image_batch, skeleton_batch, to_uint8
 from pose2id.generation.reference import ReferenceBanks
-from pose2id.generation.sampler import Sampling, Solver, sample, start_noise
+from pose2id.generation.sampler import Sampling, sample, start_noise
 
 log = logging.getLogger(__name__)
 
