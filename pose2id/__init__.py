@@ -21,36 +21,50 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pose2id.bootstrap import paired_bootstrap
-    from pose2id.centralize import fuse, l2_normalize, nfc
+    from pose2id.features import l2_normalize
     from pose2id.generation.ipg import IpgGenerator
     from pose2id.metrics.density import identity_density
     from pose2id.metrics.evaluate import evaluate
     from pose2id.neighbors import nearest_neighbors
-    from pose2id.rerank import k_reciprocal
+    from pose2id.steps.camera_normalize import camera_normalize
+    from pose2id.steps.fuse import fuse
+    from pose2id.steps.kwf import kwf
+    from pose2id.steps.nfc import nfc
+    from pose2id.steps.query_expansion import query_expansion
+    from pose2id.steps.rerank import k_reciprocal
+    from pose2id.steps.whiten import whiten
 
 __version__ = "0.1.0"
 
 _HOMES: Final = {
     "IpgGenerator": "pose2id.generation.ipg",
+    "camera_normalize": "pose2id.steps.camera_normalize",
     "evaluate": "pose2id.metrics.evaluate",
-    "fuse": "pose2id.centralize",
+    "fuse": "pose2id.steps.fuse",
     "identity_density": "pose2id.metrics.density",
-    "k_reciprocal": "pose2id.rerank",
-    "l2_normalize": "pose2id.centralize",
+    "k_reciprocal": "pose2id.steps.rerank",
+    "kwf": "pose2id.steps.kwf",
+    "l2_normalize": "pose2id.features",
     "nearest_neighbors": "pose2id.neighbors",
-    "nfc": "pose2id.centralize",
+    "nfc": "pose2id.steps.nfc",
     "paired_bootstrap": "pose2id.bootstrap",
+    "query_expansion": "pose2id.steps.query_expansion",
+    "whiten": "pose2id.steps.whiten",
 }
 __all__ = [
     "IpgGenerator",
+    "camera_normalize",
     "evaluate",
     "fuse",
     "identity_density",
     "k_reciprocal",
+    "kwf",
     "l2_normalize",
     "nearest_neighbors",
     "nfc",
     "paired_bootstrap",
+    "query_expansion",
+    "whiten",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of the package's

@@ -19,13 +19,12 @@ from typing import (
     Protocol,
     TypeAlias,
     TypeGuard,
-    TypeVar,
     cast,
     overload,
 )
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pose2id.errors import DataError
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array: TypeAlias = "NDArray[Any] | Tensor"
-Out = TypeVar("Out")
-P = ParamSpec("P")
 Rest = ParamSpec("Rest")
 
 
@@ -74,7 +71,9 @@ def same_kind(
     @functools.wraps(function)
     def converted(*args: object, **kwargs: object) -> object:
         call = cast("Callable[..., NDArray[np.float32]]", function)
-        result = call(*map(to_array, args), **{k: to_array(v) for k, v in kwargs.items()})
+        result = call(
+            *map(_without_tensor, args), **{k: _without_tensor(v) for k, v in kwargs.items()}
+        )
         first = args[0] if args else kwargs.get(leading)
         if not _is_tensor(first):
             return result
@@ -85,38 +84,60 @@ def same_kind(
     return cast("SameKind[Rest]", converted)
 
 
-def takes_tensors(function: Callable[P, Out]) -> Callable[P, Out]:
-    """Lets a function on arrays take tensors too; its result stays what it is.
+def as_array(features: Array, name: str) -> NDArray[Any]:
+    """An array as it is, or a tensor as an array; nothing else.
+
+    Args:
+        features: Array or tensor.
+        name: What the message calls it.
+
+    Raises:
+        DataError: Neither of the two, or a tensor that `to_numpy` refuses.
 
     Example:
-        >>> import torch
-        >>> takes_tensors(np.sum)(torch.ones(3, requires_grad=True))
-        np.float32(3.0)
+        >>> as_array([1.0], "the feature")
+        Traceback (most recent call last):
+        ...
+        pose2id.errors.DataError: the feature must be a numpy array or a torch tensor; received a \
+list. Make it one: np.asarray(...).
     """
+    given: object = _without_tensor(features)
+    if not isinstance(given, np.ndarray):
+        raise DataError(
+            f"{name} must be a numpy array or a torch tensor; received a {type(given).__name__}. "
+            "Make it one: np.asarray(...)."
+        )
+    return given
 
-    @functools.wraps(function)
-    def converted(*args: P.args, **kwargs: P.kwargs) -> Out:
-        call = cast("Callable[..., Out]", function)
-        return call(*map(to_array, args), **{k: to_array(v) for k, v in kwargs.items()})
 
-    return converted
+def to_numpy(values: ArrayLike) -> NDArray[Any]:
+    """The values as an array on the CPU, of the same memory where that is possible.
 
-
-def to_array(value: object) -> object:
-    """A tensor as an array on the CPU; anything else as it is.
-
-    The array shares the tensor's memory where it can. Types that numpy lacks become `float32`.
+    Args:
+        values: An array, a nested sequence, or a tensor on any device, with or without gradient.
+            Float types that numpy lacks become `float32`.
 
     Raises:
         DataError: A sparse or quantised tensor, or one without values.
+
+    Example:
+        >>> import torch
+        >>> to_numpy(torch.ones(2, dtype=torch.bfloat16, requires_grad=True))
+        array([1., 1.], dtype=float32)
+        >>> to_numpy([1, 2]).tolist()
+        [1, 2]
     """
+    return np.asarray(_without_tensor(values))
+
+
+def _without_tensor(value: object) -> Any:  # noqa: ANN401 - whatever it was
+    """A tensor as an array; anything else as it is."""
     if not _is_tensor(value):
         return value
     try:
         if value.is_floating_point() and not hasattr(np, str(value.dtype).rpartition(".")[2]):
             value = value.float()  # bfloat16 and the 8-bit types
-        array: NDArray[Any] = value.numpy(force=True)
-        return array
+        return value.numpy(force=True)
     except (TypeError, RuntimeError, NotImplementedError) as error:
         raise DataError(
             f"a tensor of layout {value.layout} and type {value.dtype} on {value.device} has no "

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose2id.arrays import Array
 from pose2id.errors import DataError
 from pose2id.features import Floats, Ints, check_sides
 
@@ -135,7 +136,7 @@ class MatrixDistances:
 class FeatureDistances:
     """Squared Euclidean distances between two sets of features, computed block by block."""
 
-    def __init__(self, query: NDArray[np.floating], gallery: NDArray[np.floating]) -> None:
+    def __init__(self, query: Array, gallery: Array) -> None:
         """Keeps both feature sets and a packed copy of the gallery.
 
         Features are used as given, so normalise them first.
