@@ -65,7 +65,7 @@ class ReciprocalDistances:
         self,
         original: FeatureDistances,
         gains: sparse.csr_array,
-        apart: float,
+        disjoint: float,
         scale: Floats,
     ) -> None:
         """Keeps what blocks are computed from.
@@ -73,12 +73,12 @@ class ReciprocalDistances:
         Args:
             original: Distances before re-ranking, (Q, G).
             gains: `(Q, G)` how much nearer shared neighbours bring a pair.
-            apart: The Jaccard term of a pair without any shared neighbour.
+            disjoint: The Jaccard term of a pair without any shared neighbour.
             scale: `(Q,)` factor of the original distances.
         """
         self.shape = original.shape
         self.tolerance = scale * original.tolerance + np.float32(2.0**-21)
-        self._original, self._gains, self._apart, self._scale = original, gains, apart, scale
+        self._original, self._gains, self._apart, self._scale = original, gains, disjoint, scale
 
     def block(self, start: int, stop: int) -> Floats:
         """See `DistanceSource.block`."""
@@ -174,10 +174,10 @@ def k_reciprocal(
         encoding.sort_indices()
         _round(encoding, precision)
     kind = np.float16 if precision == "float16" else np.float64
-    apart = float(kind(1 - lambda_value))
-    gains = _gains(encoding, len(query), lambda_value, apart, kind)
+    disjoint = float(kind(1 - lambda_value))
+    gains = _gains(encoding, len(query), lambda_value, disjoint, kind)
     scale = (lambda_value / farthest[: len(query)]).astype(np.float32)
-    return ReciprocalDistances(FeatureDistances(*sides), gains, apart, scale)
+    return ReciprocalDistances(FeatureDistances(*sides), gains, disjoint, scale)
 
 
 def _round(encoding: sparse.csr_array, precision: RerankPrecision) -> None:
@@ -240,10 +240,10 @@ def _gains(
     encoding: sparse.csr_array,
     n_queries: int,
     lambda_value: float,
-    apart: float,
+    disjoint: float,
     kind: type[np.floating],
 ) -> sparse.csr_array:
-    """How much nearer the Jaccard term is than `apart`, for pairs that share a neighbour.
+    """How much nearer the Jaccard term is than `disjoint`, for pairs that share a neighbour.
 
     The Jaccard similarity of two weight rows is the sum of their minima over the sum of their
     maxima; rows sum to 1, so the latter is 2 - the former.
@@ -273,7 +273,7 @@ def _gains(
         gallery = shared.nonzero()[0]
         jaccard = 1 - shared[gallery] / (2 - shared[gallery])
         columns.append(gallery.astype(np.int32))
-        values.append((apart - (jaccard * (1 - lambda_value)).astype(np.float64)).astype("f4"))
+        values.append((disjoint - (jaccard * (1 - lambda_value)).astype(np.float64)).astype("f4"))
         ends.append(ends[-1] + len(gallery))
     return sparse.csr_array(
         (np.concatenate(values), np.concatenate(columns), np.array(ends)),
