@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from flows.cli.query import answer
 from flows.cli.questions import read_questions
@@ -87,3 +88,19 @@ def _help(module: str, *command: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_lines_for_a_test_loop_and_the_ten_lines_alone_run(capsys: pytest.CaptureFixture[str]):
+    section = README.partition("## In your own code")[2].partition("\n## ")[0]
+    transreid, fastreid, alone = re.findall(r"```python\n(.+?)```", section, re.DOTALL)
+    feats = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    loop = {"qf": feats[:3], "gf": feats[3:]}
+    exec(transreid, loop)
+    other = {"query_features": feats[:3], "gallery_features": feats[3:]}
+    exec(fastreid, other)
+    assert torch.equal(loop["qf"], other["query_features"])
+    assert torch.allclose(loop["gf"].norm(dim=1), torch.ones(5))
+    exec(alone, {})
+    found = re.fullmatch(r"mAP (0\.\d+), Rank-1 (\d\.\d+)\n", capsys.readouterr().out)
+    assert found
+    assert float(found[1]) > 0.5
