@@ -10,6 +10,7 @@ virtual environment as `du` counts it. Packages come from the index that pip is 
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import tempfile
 import time
@@ -30,25 +31,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--extras", nargs="+", help="install these, run nothing")
     options = parser.parse_args()
-    print(f"{'step':<32}{'seconds':>10}{'packages':>10}{'MB':>8}", flush=True)
+    print(f"{'step':<32}{'seconds':>10}{'CPU s':>8}{'packages':>10}{'MB':>8}", flush=True)
     for extra in options.extras or ["demo"]:
         with tempfile.TemporaryDirectory() as name:
             clone = Path(name) / "clone"
             subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-            seconds = make(clone, f".venv/{extra}.installed")
+            installed = make(clone, f".venv/{extra}.installed")
             sizes = package_sizes(clone)
             used = disk_mb(clone / ".venv")
-            print(f"{f'install .[{extra}]':<32}{seconds:>10.0f}{len(sizes):>10}{used:>8.0f}")
+            show(f"install .[{extra}]", installed, f"{len(sizes):>10}{used:>8.0f}")
             if not options.extras:
-                print(f"{'make demo, the first':<32}{make(clone, 'demo'):>10.0f}", flush=True)
-                print(f"{'make demo, nothing to do':<32}{make(clone, 'demo'):>10.1f}", flush=True)
+                show("make demo, the first", make(clone, "demo"))
+                show("make demo, nothing to do", make(clone, "demo"))
             largest = sorted(sizes.items(), key=lambda item: -item[1])[:LARGEST]
             print("  largest:", ", ".join(f"{name} {size:.0f}" for name, size in largest))
 
 
-def make(clone: Path, target: str) -> float:
-    """Seconds that a target takes; its output goes to a file beside the clone."""
-    began = time.perf_counter()
+def show(step: str, seconds: tuple[float, float], rest: str = "") -> None:
+    """Prints a row of the table."""
+    print(f"{step:<32}{seconds[0]:>10.1f}{seconds[1]:>8.1f}{rest}", flush=True)
+
+
+def make(clone: Path, target: str) -> tuple[float, float]:
+    """Seconds by the clock and of processor time; the output goes to a file beside the clone."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     log = clone.parent / "make.log"
     with log.open("a") as output:
         done = subprocess.run(
@@ -56,7 +62,9 @@ def make(clone: Path, target: str) -> float:
         )
     if done.returncode:
         raise SystemExit(log.read_text()[-4000:])
-    return time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - began, worked
 
 
 def package_sizes(clone: Path) -> dict[str, float]:
