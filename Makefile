@@ -18,7 +18,7 @@ help:  ## list the commands
 	@touch $@
 
 demo: .venv/demo.installed  ## run the whole job on the built-in dataset
-	$(BIN)/python -m flows.demo
+	$(BIN)/pose2id demo
 
 test: .venv/dev.installed  ## run the tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -33,4 +33,4 @@ docs: .venv/docs.installed  ## build the documentation into site/, warnings are 
 	$(BIN)/zensical build --strict
 
 serve: .venv/pipeline.installed  ## Prefect server, worker and the nightly deployment, on loopback
-	$(BIN)/python -m flows.serve
+	$(BIN)/pose2id serve

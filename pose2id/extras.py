@@ -23,11 +23,11 @@ def require(extra: str, *modules: str, purpose: str) -> None:
         Traceback (most recent call last):
         ...
         pose2id.errors.MissingDependencyError: Drawing pictures needs no_such_package, which is \
-not installed: pip install 'pose2id[generation]'
+not installed: pip install 'pose2id[generation]' (in a checkout: pip install -e '.[generation]')
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise MissingDependencyError(
             f"{purpose} needs {', '.join(missing)}, which is not installed: "
-            f"pip install 'pose2id[{extra}]'"
+            f"pip install 'pose2id[{extra}]' (in a checkout: pip install -e '.[{extra}]')"
         )
