@@ -28,7 +28,13 @@ drawings = noise.normal(size=(20, 16))[pids][:, None] * np.ones((1, 3, 1))
 base, better = l2_normalize(features), nfc(fuse(features, drawings, eta=0.5))
 for side in (base, better):
     distances = FeatureDistances(side[:20], side[20:])
-    scores = evaluate(distances, pids[:20], pids[20:], camids[:20], camids[20:])
+    scores = evaluate(
+        distances,
+        query_pids=pids[:20],
+        gallery_pids=pids[20:],
+        query_camids=camids[:20],
+        gallery_camids=camids[20:],
+    )
     print(f"{scores.mAP:.3f}")
 """
 BEFORE = "import sys; at_start = set(sys.modules)"  # setuptools has a .pth file
