@@ -69,6 +69,13 @@ def evaluate(
     Raises:
         DataError: Unusable labels, or labels with which no query has a positive.
         ParamsError: Unknown protocol, or a number out of range.
+
+    Example:
+        >>> from pose2id.distances import MatrixDistances
+        >>> near_and_far = MatrixDistances(np.array([[0.1, 0.9]]))
+        >>> scores = evaluate(near_and_far, query_pids=[7], gallery_pids=[7, 8])
+        >>> scores.mAP, scores.rank(1)
+        (1.0, 1.0)
     """
     check_protocol(protocol, n_draws)
     labels = Labels(
