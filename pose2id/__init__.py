@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pose2id.generation.ipg import IpgGenerator
     from pose2id.metrics.density import identity_density
     from pose2id.metrics.evaluate import evaluate
+    from pose2id.metrics.meter import ReidMetric
     from pose2id.neighbors import nearest_neighbors
     from pose2id.steps.camera_normalize import camera_normalize
     from pose2id.steps.fuse import fuse
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 _HOMES: Final = {
     "IpgGenerator": "pose2id.generation.ipg",
+    "ReidMetric": "pose2id.metrics.meter",
     "camera_normalize": "pose2id.steps.camera_normalize",
     "evaluate": "pose2id.metrics.evaluate",
     "fuse": "pose2id.steps.fuse",
@@ -53,6 +55,7 @@ _HOMES: Final = {
 }
 __all__ = [
     "IpgGenerator",
+    "ReidMetric",
     "camera_normalize",
     "evaluate",
     "fuse",

@@ -27,6 +27,7 @@ from pose2id.choices import (
     Noise,
     PictureFormat,
     Precision,
+    Protocol,
     Severity,
     Solver,
 )
@@ -191,7 +192,8 @@ class _ScoreSection(_StepSections):
 
     query: str = "query"
     gallery: str = "gallery"
-    protocol: Literal["market", "trapezoidal", "single_gallery_shot"] = "market"
+    protocol: Protocol = "market"
+    permutations: str | None = None
     top_k: Annotated[int, Field(ge=1, le=1000)] = 50
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     seed: Annotated[int, Field(ge=0)] = 0
