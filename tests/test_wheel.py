@@ -19,7 +19,6 @@ NEEDED = ("numpy", "scipy", "torch", "pillow", "safetensors")
 TEN_LINES = """
 import numpy as np
 from pose2id import evaluate, fuse, l2_normalize, nfc
-from pose2id.metrics import FeatureDistances
 
 noise = np.random.default_rng(0)
 pids, camids = np.tile(np.arange(20), 4), np.repeat(np.arange(4), 20)
@@ -27,9 +26,9 @@ features = noise.normal(size=(20, 16))[pids] + 0.9 * noise.normal(size=(80, 16))
 drawings = noise.normal(size=(20, 16))[pids][:, None] * np.ones((1, 3, 1))
 base, better = l2_normalize(features), nfc(fuse(features, drawings, eta=0.5))
 for side in (base, better):
-    distances = FeatureDistances(side[:20], side[20:])
     scores = evaluate(
-        distances,
+        side[:20],
+        side[20:],
         query_pids=pids[:20],
         gallery_pids=pids[20:],
         query_camids=camids[:20],
