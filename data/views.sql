@@ -9,6 +9,11 @@ SELECT * FROM read_parquet('data/index/{split}.parquet');
 CREATE VIEW rejects AS
 SELECT * FROM read_parquet('data/index/{split}.rejects.parquet');
 
+-- Key points of real images, where something asked for them.
+CREATE VIEW keypoints AS
+SELECT split_part(image_id, '/', 1) AS split, *
+FROM read_parquet('data/keypoints/{split}/part-*.parquet');
+
 -- Key points of the poses in which images are re-drawn.
 CREATE VIEW poses AS
 SELECT * FROM read_parquet('data/poses.parquet');

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import skeleton_batch, to_uint8
 from pose2id.generation.sampler import Sampling, make_scheduler, sample, start_noise
-from pose2id.training.identity import at_identity_size
+from pose2id.poses.standard import STANDARD_POSES
+from pose2id.training.identity import at_identity_size, augment
 from pose2id.training.pool import Pool
 from pose2id.training.randomness import StepRandom
-from pose2id.training.sources import PairIndex
+from pose2id.training.sources import PairIndex, PictureTable
 from pose2id.training.vae import tile, to_signed
 
 LAST_TIMESTEP = 999
@@ -44,6 +45,11 @@ class IpgLoss:
         identity_candidates: Pictures of other people among which it must be found.
         identity_temperature: Divides the cosines; should be near the spread that the network's
             cosines between people have.
+        photo_pairs: Share of the references of a mixed pool that are photographs of real people
+            with a target; the others are rendered.
+        untargeted: Photographs per batch that are drawn in a pose of nobody's picture: there is no
+            target, but the identity network must find the person among all real people.
+        untargeted_weight: Weight of that.
     """
 
     references: int = 8
@@ -55,6 +61,9 @@ class IpgLoss:
     identity: float = 0.0
     identity_candidates: int = 512
     identity_temperature: float = 0.05
+    photo_pairs: float = 0.5
+    untargeted: int = 0
+    untargeted_weight: float = 0.1
 
     def full_noise_at(self, step: int) -> float:
         """The share of `full_noise` at a step of training."""
@@ -114,6 +123,33 @@ def quiet_residuals(unet: nn.Module) -> None:
                 nn.init.zeros_(module.proj_out.weight)
 
 
+def _references_by_kind(
+    table: PictureTable, references: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Photographs and rendered pictures among some rows."""
+    is_photo = table.is_photo[references]
+    return references[is_photo], references[~is_photo]
+
+
+class _Photographed:
+    """The real people of a pool.
+
+    Attributes:
+        rows: `(R,) int64` their photographs.
+        number: `(identities,) int64` row of `centres` of each identity; -1 for rendered people.
+        centres: `(people, D) float32`, L2-normalised mean of each one's normalised features.
+    """
+
+    def __init__(self, table: PictureTable, features: NDArray[np.float16]) -> None:
+        self.rows = np.flatnonzero(table.is_reference & table.is_photo)
+        unit = F.normalize(torch.from_numpy(features[self.rows].astype(np.float32)), dim=-1)
+        people, which = np.unique(table.identity[self.rows], return_inverse=True)
+        sums = torch.zeros(len(people), unit.shape[1]).index_add_(0, torch.from_numpy(which), unit)
+        self.centres = F.normalize(sums, dim=-1)
+        self.number = np.full(int(table.identity.max()) + 1, -1, dtype=np.int64)
+        self.number[people] = np.arange(len(people))
+
+
 class IpgJob:
     """Trains IPG on pairs of one identity; the autoencoder and the identity network stay frozen.
 
@@ -145,7 +181,7 @@ class IpgJob:
         self._device = next(model.parameters()).device
         rows = np.arange(len(pool))
         self._latents = pool.derived(f"latents-{frozen[:16]}", rows, self._encode)
-        used = rows if loss.identity else np.flatnonzero(pool.table.is_reference)
+        used = rows if loss.identity or loss.untargeted else np.flatnonzero(pool.table.is_reference)
         self._feature_row = np.full(len(pool), -1, dtype=np.int64)
         self._feature_row[used] = np.arange(len(used))
         self._features = pool.derived(f"identity-{frozen[:16]}", used, self._identify)
@@ -154,6 +190,8 @@ class IpgJob:
         with torch.no_grad():
             grey = torch.zeros(1, 3, config.height_px, config.width_px, device=self._device)
             self._no_identity = model.identity_features(grey)  # (1, D)
+        self._by_kind = _references_by_kind(pool.table, self._pairs.references)
+        self._photographed = _Photographed(pool.table, self._features) if loss.untargeted else None
 
     def _encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():
@@ -170,7 +208,7 @@ class IpgJob:
     def loss(self, random: StepRandom) -> Tensor:
         """Loss of B references with K targets each."""
         setting, model, draw = self._loss, self._model, random.numpy
-        references = draw.choice(self._pairs.references, setting.references, replace=False)
+        references = self._some_references(draw)
         rows = [self._some_targets(reference, draw) for reference in references]
         targets = np.concatenate(rows)  # (N,)
         index = torch.arange(len(references), device=self._device)
@@ -207,7 +245,46 @@ class IpgJob:
             error = error + setting.identity * self._identity_loss(
                 latents[seen], targets[seen], draw
             )
+        if self._photographed is not None:
+            error = error + setting.untargeted_weight * self._untargeted_loss(
+                self._photographed, random
+            )
         return error
+
+    def _some_references(self, draw: np.random.Generator) -> NDArray[np.int64]:
+        """References of a batch `(B,)`: of both kinds where the pool has both."""
+        photos, rendered = self._by_kind
+        n = self._loss.references
+        n_photos = round(self._loss.photo_pairs * n)
+        if not len(photos) or not len(rendered):
+            return draw.choice(self._pairs.references, n, replace=False)
+        return np.concatenate(
+            [
+                draw.choice(photos, n_photos, replace=False),
+                draw.choice(rendered, n - n_photos, replace=False),
+            ]
+        )
+
+    def _untargeted_loss(self, people: _Photographed, random: StepRandom) -> Tensor:
+        """Draws photographed people from pure noise, in one step, in any standard pose."""
+        setting, model, draw = self._loss, self._model, random.numpy
+        n = setting.untargeted
+        rows = draw.choice(people.rows, n, replace=False)
+        tokens = model.identity_tokens(self._identity_of(rows))  # (n, T, C)
+        banks = model.reference_banks(self._tensor(self._latents[rows]), tokens)
+        poses = STANDARD_POSES[draw.integers(0, len(STANDARD_POSES), n)]
+        embedding = model.pose_embedding(skeleton_batch(poses, model.config).to(self._device))
+        noise = random.normal(n, *model.config.latent_shape).to(self._device)
+        last = torch.full((n,), LAST_TIMESTEP, device=self._device)
+        index = torch.arange(n, device=self._device)
+        drop = torch.zeros(n, dtype=torch.bool, device=self._device)
+        velocity = model.denoise(noise, last, tokens, banks, embedding, index, drop)
+        # The last time step holds no signal: the clean latents are the velocity's negative.
+        images = augment(model.decode(-velocity.float()).clamp(-1.0, 1.0), random)
+        found = model.identity_features(at_identity_size(images, model.config.identity)).float()
+        cosines = F.normalize(found, dim=-1) @ people.centres.to(self._device).T  # (n, people)
+        right = torch.from_numpy(people.number[self._pool.table.identity[rows]]).to(self._device)
+        return F.cross_entropy(cosines / setting.identity_temperature, right)
 
     def _identity_loss(
         self, latents: Tensor, targets: NDArray[np.int64], draw: np.random.Generator

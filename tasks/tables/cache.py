@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from tasks.tables.schema import Layout
 from tasks.tables.store import write_table
 
-KINDS = ("generated", "features")
-TABLE_FOLDERS = ("index", "generated", "features", "quality", "centralized", "results")
+KINDS = ("generated", "features", "keypoints")
+TABLE_FOLDERS = ("index", "keypoints", "generated", "features", "quality", "centralized", "results")
 
 
 @dataclass(frozen=True, slots=True)

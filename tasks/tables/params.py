@@ -57,8 +57,10 @@ class IndexParams(_Section):
 class PosesParams(_Section):
     """The poses in which every image is re-drawn."""
 
-    source: Literal["standard", "file"] = "standard"
+    source: Literal["standard", "file", "dataset"] = "standard"
     file: str | None = None
+    split: Name = "train"
+    seed: Annotated[int, Field(ge=0)] = 0
     ids: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3, 4, 5, 6, 7, 8)
 
     @model_validator(mode="after")
@@ -264,6 +266,8 @@ class Params(_Section):
         if len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits has a name twice: {list(self.splits)}")
         named = {"score.query": self.score.query, "score.gallery": self.score.gallery}
+        if self.poses.source == "dataset":
+            named["poses.split"] = self.poses.split
         for key, name in named.items():
             if name not in self.splits:
                 raise ValueError(f"{key} is {name!r}, which is not among splits")

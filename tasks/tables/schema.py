@@ -42,6 +42,16 @@ POSES = pa.schema(
     ]
 )
 
+# Of real images; `pose_id` is -1, as it is of an original among the features.
+KEYPOINTS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("pose_id", pa.int16(), nullable=False),
+        pa.field("keypoints", pa.list_(pa.float32(), N_KEYPOINTS * 3), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+    ]
+)
+
 GENERATED = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -277,6 +287,10 @@ class Layout:
     def rejects(self, split: str) -> Path:
         """The files of a split that the index could not use."""
         return self.data / "index" / f"{split}.rejects.parquet"
+
+    def keypoints(self, split: str) -> Path:
+        """The folder of the key points of a split's images."""
+        return self.data / "keypoints" / split
 
     def generated(self, split: str) -> Path:
         """The folder of a split's generated pictures."""
