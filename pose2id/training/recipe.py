@@ -40,12 +40,25 @@ class IndexedData(_Section):
         root: Folder that the index's paths start from.
         index: Parquet files with image_id, path, split, pid, camid, sha256.
         keypoints: Parquet file with image_id and keypoints (18 * 3 numbers, x and y in [0, 1]).
+        background: What surrounds the person of a target: `keep` it, or cut the person out by the
+            key points and put them on the renderer's `studio` ground.
+        holdout: About which share of the people is left out, for the report.
     """
 
     source: Literal["indexed"]
     root: Path
     index: tuple[Path, ...] = Field(min_length=1)
     keypoints: Path
+    background: Literal["keep", "studio"] = "keep"
+    holdout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class MixedData(_Section):
+    """Real people and rendered ones together."""
+
+    source: Literal["mixed"]
+    indexed: IndexedData
+    rendered: RenderedData
 
 
 class LoopSection(_Section):
@@ -129,6 +142,7 @@ class Recipe(_Section):
         workers: Processes that render or read pictures.
         device: `auto` takes CUDA, then Apple's GPU, then the CPU.
         model: Sizes of all parts.
+        about: What the card says of the data's origin and licence.
     """
 
     seed: int = Field(ge=0)
@@ -137,8 +151,9 @@ class Recipe(_Section):
     cache: Path
     workers: int = Field(default=1, ge=1)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    data: Annotated[RenderedData | IndexedData, Field(discriminator="source")]
+    data: Annotated[RenderedData | IndexedData | MixedData, Field(discriminator="source")]
     model: IpgConfig
+    about: str = ""
     vae: VaeSection | None = None
     decoder: DecoderSection | None = None
     identity: IdentitySection | None = None

@@ -208,8 +208,9 @@ class IndexedSource:
         self._keypoints = keypoints
         self._studio = background == "studio"
         ids = [record.image_id for record in self._records]
-        usable = (lambda points: body_mask(points, 64, 32) is not None) if self._studio else bool
-        self._posed = [row for row, i in enumerate(ids) if i in keypoints and usable(keypoints[i])]
+        self._posed = [
+            row for row, i in enumerate(ids) if i in keypoints and self._is_target(keypoints[i])
+        ]
         names = "".join(f"{records[i].image_id}|{records[i].pid}|{sha256[i]}\n" for i in kept)
         poses = b"".join(keypoints[ids[row]].tobytes() for row in self._posed)
         how = f"{background}{STUDIO_GROUND}" if self._studio else ""
@@ -220,6 +221,9 @@ class IndexedSource:
                 "points and another image of the person by another camera. Check pid, camid and "
                 "the image ids of the key-point table."
             )
+
+    def _is_target(self, keypoints: NDArray[np.float32]) -> bool:
+        return not self._studio or body_mask(keypoints, 64, 32) is not None
 
     def table(self) -> PictureTable:
         """Describes the images in the order of the records, then those cut out for the studio."""

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 import tasks.studies.training
+import tasks.studies.training_data
 from pose2id.errors import ParamsError, WeightsError
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.config import VaeConfig
@@ -92,7 +93,7 @@ def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
+        patch.setattr(tasks.studies.training_data, "VALIDATION_IDENTITIES", 2)
         tasks.studies.training.train_vae(_recipe(folder))
         tasks.studies.training.train_identity(_recipe(folder))
         tasks.studies.training.train_ipg(_recipe(folder))
@@ -146,7 +147,7 @@ def test_fine_tuning_starts_from_given_weights(trained, tmp_path):
 def test_fine_tuning_takes_the_identity_network_that_the_recipe_trains(
     trained, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
+    monkeypatch.setattr(tasks.studies.training_data, "VALIDATION_IDENTITIES", 2)
     recipe = _recipe(tmp_path, start=str(trained / "out"))
     with pytest.raises(WeightsError, match=r"flows\.train identity"):
         tasks.studies.training.train_ipg(recipe, stop_after=1)
@@ -173,7 +174,7 @@ def test_weights_to_start_from_keep_their_autoencoder_and_sizes(trained, tmp_pat
 
 
 def test_the_decoder_can_be_trained_on_after_ipg(trained, monkeypatch):
-    monkeypatch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
+    monkeypatch.setattr(tasks.studies.training_data, "VALIDATION_IDENTITIES", 2)
     before = load_model(trained / "out").model.state_dict()
     losses = _losses(trained / "runs" / "ipg")
     tasks.studies.training.train_decoder(_recipe(trained))
@@ -248,7 +249,7 @@ def test_the_identity_loss_reaches_the_latents_and_leaves_the_frozen_parts_alone
     model = load_model(trained / "out").model
     for part in tasks.studies.training.FROZEN_PARTS:
         model.get_submodule(part).requires_grad_(False)
-    job = IpgJob(model, recipe.ipg.loss, tasks.studies.training.open_pool(recipe), "a" * 16)
+    job = IpgJob(model, recipe.ipg.loss, tasks.studies.training_data.open_pool(recipe), "a" * 16)
     table = job._pool.table
     targets = np.flatnonzero(table.is_target & (table.identity < 2))
     latents = job._tensor(job._latents[targets]).requires_grad_()
