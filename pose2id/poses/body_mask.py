@@ -30,6 +30,24 @@ _EDGE = 0.012
 MIN_CONFIDENCE = 0.2
 
 
+def person_height(keypoints: NDArray[np.float32]) -> float | None:
+    """How tall a person is, judged by nose and ankles.
+
+    Args:
+        keypoints: `(18, 3) float32` OpenPose-18: x, y in [0, 1] and confidence.
+
+    Returns:
+        Part of the picture's height; None where nose, hips and ankles are not known well enough, or
+        where the person is less than a quarter of the picture.
+    """
+    known = keypoints[:, 2] >= MIN_CONFIDENCE
+    if not (known[0] and known[[8, 11]].all() and known[list(_ANKLES)].any()):
+        return None
+    lowest = max(float(keypoints[joint, 1]) for joint in _ANKLES if known[joint])
+    tall = (lowest - float(keypoints[0, 1])) / _HEAD_TO_ANKLE
+    return tall if tall >= 0.25 else None
+
+
 def body_mask(
     keypoints: NDArray[np.float32], height_px: int, width_px: int
 ) -> NDArray[np.float32] | None:
@@ -41,22 +59,20 @@ def body_mask(
         width_px: Width of the mask.
 
     Returns:
-        `(height_px, width_px) float32` in [0, 1]; None where nose, hips or ankles are not known
-        well enough to tell how tall the person is.
+        `(height_px, width_px) float32` in [0, 1]; None where `person_height` is not known.
 
     >>> from pose2id.poses.standard import STANDARD_POSES
     >>> mask = body_mask(STANDARD_POSES[0], 64, 32)
     >>> float(mask[32, 16]) > 0.9, float(mask[0, 0])
     (True, 0.0)
     """
-    known = keypoints[:, 2] >= MIN_CONFIDENCE
-    if not (known[0] and known[[8, 11]].all() and known[list(_ANKLES)].any()):
+    tall = person_height(keypoints)
+    if tall is None:
         return None
+    height = tall * height_px
+    known = keypoints[:, 2] >= MIN_CONFIDENCE
     points = keypoints[:, :2] * np.array([width_px, height_px], np.float32)  # (18, 2) px
     feet = points[[joint for joint in _ANKLES if known[joint]]]
-    height = float(feet[:, 1].max() - points[0, 1]) / _HEAD_TO_ANKLE
-    if height < height_px / 4:
-        return None
     y, x = np.mgrid[:height_px, :width_px].astype(np.float32) + 0.5
     grid = np.stack([x, y], axis=-1)  # (H, W, 2)
     outside = [_to_segment(grid, foot, foot) - _FOOT * height for foot in feet]

@@ -142,23 +142,31 @@ class IdentityJob:
         return named + self._loss.triplet * batch_hard_triplet(features, labels)
 
     def _images(self, rows: NDArray[np.int64], pool: Pool) -> Tensor:
+        return self._tensor(pool.pictures(rows))
+
+    def _tensor(self, pictures: NDArray[np.uint8]) -> Tensor:
         device = self.network.classifier.weight.device
-        images = to_signed(pool.pictures(rows), device)
+        images = to_signed(pictures, device)
         return at_size(images, self._config.height_px, self._config.width_px)
 
     def features(self, pool: Pool) -> NDArray[np.float32]:
-        """Features of all pictures of a pool; the network is left in evaluation mode.
+        """Features of all pictures of a pool, as `features_of`."""
+        parts = np.array_split(np.arange(len(pool)), -(-len(pool) // 64))
+        return np.concatenate([self.features_of(pool.pictures(part)) for part in parts])
+
+    def features_of(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features of pictures; the network is left in evaluation mode.
 
         Args:
-            pool: The pictures.
+            pictures: `(N, H, W, 3) uint8`.
 
         Returns:
             `(N, D) float32`.
         """
         self.network.eval()
-        parts = np.array_split(np.arange(len(pool)), -(-len(pool) // 64))
+        parts = [pictures[start : start + 64] for start in range(0, len(pictures), 64)]
         with torch.no_grad():
-            found = [self.network.body(self._images(part, pool)) for part in parts]
+            found = [self.network.body(self._tensor(part)) for part in parts]
         return torch.cat(found).float().cpu().numpy()
 
     def sample_grid(self) -> NDArray[np.uint8]:

@@ -185,8 +185,12 @@ def read_recipe(content: Any, name: str) -> Recipe:  # noqa: ANN401
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e.get('input')!r})"
-            for e in error.errors()
-        )
-        raise ParamsError(f"{name} is not a valid training recipe. {lines}.") from error
+        raise ParamsError(f"{name} is not a valid training recipe. {explain(error)}.") from error
+
+
+def explain(error: ValidationError) -> str:
+    """All faults of a recipe in one line: where, what is allowed, what was given."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e.get('input')!r})"
+        for e in error.errors()
+    )

@@ -18,7 +18,7 @@ from PIL import Image
 
 from pose2id.datasets.base import ImageRecord
 from pose2id.errors import DataError
-from pose2id.poses.body_mask import body_mask
+from pose2id.poses.body_mask import body_mask, person_height
 from pose2id.poses.standard import STANDARD_POSES
 from pose2id.renderer import (
     STANDARD_JOINTS,
@@ -223,7 +223,7 @@ class IndexedSource:
             )
 
     def _is_target(self, keypoints: NDArray[np.float32]) -> bool:
-        return not self._studio or body_mask(keypoints, 64, 32) is not None
+        return not self._studio or person_height(keypoints) is not None
 
     def table(self) -> PictureTable:
         """Describes the images in the order of the records, then those cut out for the studio."""

@@ -52,6 +52,13 @@ def run_shard(job: Job) -> ShardReport:
     if not wanted(job.params, job.split):
         write_table(part, schema.KEYPOINTS.empty_table(), producer="none")
         return ShardReport(0, notes=("nothing asks for them",))
+    table, n_made = find(job)
+    write_table(part, table, producer=load_estimator(job.root).fingerprint)
+    return ShardReport(table.num_rows, n_made, table.num_rows - n_made)
+
+
+def find(job: Job) -> tuple[pa.Table, int]:
+    """The key points of a shard's images in id order, and how many the cache lacked."""
     with LOADING:
         estimator = load_estimator(job.root)
     index = read_table(job.layout.index(job.split), ["image_id", "path", "sha256"]).to_pylist()
@@ -72,8 +79,7 @@ def run_shard(job: Job) -> ShardReport:
         paths = [dataset_root / images[row]["path"] for row in rows]
         cache.append(_find(rows, paths, [keys[row] for row in rows], estimator))
     cache.compact()
-    write_table(part, cache.assemble(keys, schema.KEYPOINTS), producer=estimator.fingerprint)
-    return ShardReport(len(keys), len(missing), len(keys) - len(missing))
+    return cache.assemble(keys, schema.KEYPOINTS), len(missing)
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:

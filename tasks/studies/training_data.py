@@ -98,8 +98,8 @@ def held_out_people(pids: set[int], share: float) -> set[int]:
     Returns:
         The people left out.
 
-    >>> sorted(held_out_people(set(range(30)), 0.1))
-    [3, 14, 16, 17]
+    >>> sorted(held_out_people(set(range(12)), 0.3))
+    [7, 8, 9, 10]
     """
     return {pid for pid in pids if _fraction(pid) < share}
 

@@ -12,13 +12,50 @@ import tasks.studies.training
 import tasks.studies.training_data
 from pose2id.errors import ParamsError, WeightsError
 from pose2id.generation.checkpoints import load_model
-from pose2id.generation.config import VaeConfig
+from pose2id.generation.config import IpgConfig, VaeConfig
 from pose2id.training.identity import batch_hard_triplet, camera_map
 from pose2id.training.ipg import IpgJob, identification_loss, velocity_weight
 from pose2id.training.recipe import read_recipe
 from pose2id.training.vae_start import fresh_vae
 
 LOOP = {"steps": 4, "lr": 1e-3, "checkpoint_every": 2, "sample_every": 4}
+
+MODEL = {
+    "height_px": 32,
+    "width_px": 16,
+    "output_height_px": 32,
+    "output_width_px": 16,
+    "identity_tokens": 2,
+    "unet": {
+        "channels": [8, 16],
+        "attention": [True, True],
+        "layers_per_block": 1,
+        "heads": 2,
+        "norm_groups": 4,
+        "cross_attention_dim": 8,
+    },
+    "vae": {
+        "channels": [8, 8, 8],
+        "layers_per_block": 1,
+        "norm_groups": 1,
+        "latent_channels": 4,
+    },
+    "identity": {
+        "height_px": 32,
+        "width_px": 16,
+        "patch_px": 8,
+        "stride_px": 6,
+        "embed_dim": 8,
+        "depth": 2,
+        "heads": 2,
+    },
+    "guider": {"channels": [4, 4, 8], "strides": [2, 2]},
+}
+
+
+def tiny_model_config() -> IpgConfig:
+    """The sizes of a model that trains in a moment."""
+    return IpgConfig.model_validate(MODEL)
 
 
 def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
@@ -36,37 +73,7 @@ def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
             "standard": 2,
             "free": 1,
         },
-        "model": {
-            "height_px": 32,
-            "width_px": 16,
-            "output_height_px": 32,
-            "output_width_px": 16,
-            "identity_tokens": 2,
-            "unet": {
-                "channels": [8, 16],
-                "attention": [True, True],
-                "layers_per_block": 1,
-                "heads": 2,
-                "norm_groups": 4,
-                "cross_attention_dim": 8,
-            },
-            "vae": {
-                "channels": [8, 8, 8],
-                "layers_per_block": 1,
-                "norm_groups": 1,
-                "latent_channels": 4,
-            },
-            "identity": {
-                "height_px": 32,
-                "width_px": 16,
-                "patch_px": 8,
-                "stride_px": 6,
-                "embed_dim": 8,
-                "depth": 2,
-                "heads": 2,
-            },
-            "guider": {"channels": [4, 4, 8], "strides": [2, 2]},
-        },
+        "model": MODEL,
         "vae": {"loop": LOOP, "batch": 2},
         "decoder": {"loop": LOOP, "batch": 2},
         "identity": {"loop": LOOP, "loss": {"identities": 2, "pictures": 2}},
