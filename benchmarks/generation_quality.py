@@ -28,16 +28,19 @@ from benchmarks.generation_measures import (
     render_world,
     retrieval,
 )
-from pose2id.centralize import fuse, l2_normalize, nfc
+from pose2id.choices import Solver
 from pose2id.extractors.base import Extractor, InputSpec
 from pose2id.extractors.efficientnet import EfficientNetExtractor
 from pose2id.extractors.preprocess import normalize, resize
+from pose2id.features import l2_normalize
 from pose2id.generation.checkpoints import load_model, load_part
 from pose2id.generation.identity_net import IdentityNet
 from pose2id.generation.ipg import IpgGenerator
-from pose2id.generation.sampler import Sampling, Solver
+from pose2id.generation.sampler import Sampling
 from pose2id.metrics import FeatureDistances, evaluate
 from pose2id.poses.standard import STANDARD_POSES
+from pose2id.steps.fuse import fuse
+from pose2id.steps.nfc import nfc
 from pose2id.training.card import EVALUATION_MARK
 
 ETAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)

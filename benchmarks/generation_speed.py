@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pose2id.choices import Precision
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.config import official_config, small_config
-from pose2id.generation.devices import Precision
 from pose2id.generation.ipg import IpgGenerator
 from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import image_batch, skeleton_batch, to_uint8

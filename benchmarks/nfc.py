@@ -15,8 +15,8 @@ import torch
 
 from benchmarks.measure import measured, print_line, print_machine, reid_features, total_peak_mib
 from benchmarks.peers import dense_nfc
-from pose2id.centralize import nfc
 from pose2id.neighbors import nearest_neighbors
+from pose2id.steps.nfc import nfc
 
 
 def matmul_rate(dtype: torch.dtype, dim: int) -> float:

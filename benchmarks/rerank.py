@@ -21,7 +21,7 @@ from benchmarks.measure import (
 )
 from benchmarks.peers import argsort_scores, dense_rerank
 from pose2id.metrics import Evaluation, evaluate
-from pose2id.rerank import k_reciprocal
+from pose2id.steps.rerank import k_reciprocal
 
 
 def ours(data: Benchmark, k1: int, k2: int, precision: str) -> Evaluation:

@@ -13,9 +13,9 @@ import matplotlib as mpl
 import numpy as np
 
 from benchmarks.measure import Cost, measured, print_machine, reid_features
-from pose2id.centralize import nfc
 from pose2id.metrics import FeatureDistances, evaluate
-from pose2id.rerank import k_reciprocal
+from pose2id.steps.nfc import nfc
+from pose2id.steps.rerank import k_reciprocal
 
 DIM = 256
 IMAGES_PER_IDENTITY = 20

@@ -35,7 +35,8 @@ FROM read_parquet('data/quality/{split}.parquet');
 
 -- What the quality gates expected and found.
 CREATE VIEW expectations AS
-SELECT * FROM read_parquet('data/quality/{split}.expectations.parquet');
+SELECT * FROM read_parquet('data/quality/{split}.expectations.parquet')
+UNION ALL BY NAME SELECT * FROM read_parquet('data/results/expectations.parquet');
 
 -- Centralized features, L2-normalised, one row per variant and image.
 CREATE VIEW centralized AS
@@ -45,6 +46,11 @@ FROM read_parquet('data/centralized/{split}/*.parquet', union_by_name = true);
 -- Scores of every variant.
 CREATE VIEW summary AS
 SELECT * FROM read_parquet('data/results/summary.parquet');
+
+-- The variant that all are compared with, and the best one without re-ranking.
+CREATE VIEW compared AS
+SELECT 'base' AS base, coalesce(arg_max(variant, mAP), min(variant)) AS best
+FROM summary WHERE variant <> 'base' AND NOT reranked;
 
 -- Cumulative match characteristic of every variant.
 CREATE VIEW cmc AS

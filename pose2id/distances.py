@@ -20,61 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose2id.errors import DataError
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from pose2id.features import Floats, Ints, check_sides
 
 _MIN_CHUNKS_FOR_THREADS = 32  # starting threads costs about as much as measuring ten chunks
 _KEPT_BYTES = 2**25 - 2**16  # a little below glibc's limit of 32 MiB
 _PAIRS_PER_CHUNK = 512  # keeps the float64 differences of 768-d features inside the L2 cache
-
-
-def check_features(features: NDArray[np.floating], name: str) -> Floats:
-    """Checks a feature matrix and returns it as contiguous float32.
-
-    Args:
-        features: `(N, D)`, any float type.
-        name: What the message calls the matrix.
-
-    Returns:
-        `(N, D) float32`, C-contiguous; the same memory where it already was.
-
-    Raises:
-        DataError: Not two-dimensional, empty, or with NaN or infinite values.
-    """
-    matrix = np.ascontiguousarray(features, dtype=np.float32)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise DataError(
-            f"{name} must be a matrix (images, dimensions) with at least one row; "
-            f"received shape {np.shape(features)}."
-        )
-    # A row's sum of squares is finite exactly where each value is finite and none is gigantic.
-    squares = np.einsum("nd,nd->n", matrix, matrix)
-    bad = np.flatnonzero(~np.isfinite(squares))
-    if bad.size:
-        raise DataError(
-            f"{name} has {bad.size} of {len(matrix)} rows with NaN, infinite or overflowing "
-            f"values (first row: {bad[0]}). Extract these features again or drop the rows."
-        )
-    return matrix
-
-
-def check_sides(
-    query: NDArray[np.floating], gallery: NDArray[np.floating]
-) -> tuple[Floats, Floats]:
-    """Checks query and gallery features, which must have the same number of dimensions.
-
-    Raises:
-        DataError: Unusable features, or different numbers of dimensions.
-    """
-    left = check_features(query, "query features")
-    right = check_features(gallery, "gallery features")
-    if left.shape[1] != right.shape[1]:
-        raise DataError(
-            f"query features have {left.shape[1]} dimensions but gallery features "
-            f"{right.shape[1]}; extract both with the same network."
-        )
-    return left, right
 
 
 def pair_sq_distances(left: Floats, right: Floats, rows: Ints, columns: Ints) -> Floats:

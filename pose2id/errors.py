@@ -15,7 +15,7 @@ class WeightsError(Pose2IdError):
     """Weights are missing, truncated, of the wrong shape, or not loadable safely."""
 
 
-class ParamsError(Pose2IdError):
+class ParamsError(Pose2IdError, ValueError):
     """A parameter is unknown, missing or outside its allowed values."""
 
 

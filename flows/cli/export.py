@@ -24,16 +24,6 @@ class Format(StrEnum):
     PT = "pt"
 
 
-class Features(StrEnum):
-    """The features that can leave as arrays."""
-
-    RAW = "raw"
-    BASE = "base"
-    IPG = "ipg"
-    NFC = "nfc"
-    IPG_NFC = "ipg_nfc"
-
-
 @app.command()
 @friendly_errors()
 def main(
@@ -50,10 +40,10 @@ def main(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder. Default: exports/FORMAT.")] = None,
     features: Annotated[
-        Features | None,
+        str | None,
         typer.Option(
-            help="npy, pt: raw (with generated pictures) or a centralized variant. "
-            "Default: ipg_nfc."
+            help="npy, pt: raw (with generated pictures) or a variant. Default: the last one of "
+            "params.yaml without re-ranking."
         ),
     ] = None,
     accepted_only: Annotated[
@@ -88,7 +78,7 @@ def main(
         file_format=file_format.value,
         splits=tuple(dict.fromkeys(split or parameters.splits)),
         accepted_only=accepted_only,
-        features=(features or Features.IPG_NFC).value,
+        features=features or "",
     )
     target = out or Path("exports") / file_format.value
     unit = "pictures" if pictures else "rows"

@@ -10,30 +10,30 @@ ORDER BY mAP DESC;
 SELECT q.query_id, i.pid, i.camid, q.ap, q.first_hit_rank, q.n_positives
 FROM queries q
 JOIN "index" i ON i.image_id = q.query_id
-WHERE q.variant = 'ipg_nfc' AND q.ap IS NOT NULL
+WHERE q.variant = (SELECT best FROM compared) AND q.ap IS NOT NULL
 ORDER BY q.ap, q.query_id
 LIMIT 20;
 
 -- most-gained: Which queries gained most?
-SELECT b.query_id, b.ap AS ap_base, a.ap AS ap_ipg_nfc, a.ap - b.ap AS gain
+SELECT b.query_id, b.ap AS ap_base, a.ap AS ap_best, a.ap - b.ap AS gain
 FROM queries b
 JOIN queries a USING (query_id)
-WHERE b.variant = 'base' AND a.variant = 'ipg_nfc' AND a.ap > b.ap
+WHERE b.variant = 'base' AND a.variant = (SELECT best FROM compared) AND a.ap > b.ap
 ORDER BY gain DESC, b.query_id
 LIMIT 20;
 
 -- most-lost: Which queries got worse?
-SELECT b.query_id, b.ap AS ap_base, a.ap AS ap_ipg_nfc, a.ap - b.ap AS loss
+SELECT b.query_id, b.ap AS ap_base, a.ap AS ap_best, a.ap - b.ap AS loss
 FROM queries b
 JOIN queries a USING (query_id)
-WHERE b.variant = 'base' AND a.variant = 'ipg_nfc' AND a.ap < b.ap
+WHERE b.variant = 'base' AND a.variant = (SELECT best FROM compared) AND a.ap < b.ap
 ORDER BY loss, b.query_id
 LIMIT 20;
 
 -- hardest-people: Which persons are hardest to find, and does their ID2 explain it?
 SELECT pid, mAP, id2, n_queries, n_gallery
 FROM identities
-WHERE variant = 'ipg_nfc' AND mAP IS NOT NULL
+WHERE variant = (SELECT best FROM compared) AND mAP IS NOT NULL
 ORDER BY mAP, pid
 LIMIT 20;
 
@@ -41,7 +41,7 @@ LIMIT 20;
 WITH first AS (
     SELECT query_id, arg_min(gallery_id, rank) AS gallery_id, arg_min(is_match, rank) AS is_match
     FROM rankings
-    WHERE variant = 'ipg_nfc' AND NOT is_junk
+    WHERE variant = (SELECT best FROM compared) AND NOT is_junk
     GROUP BY query_id
 )
 SELECT q.pid AS pid, g.pid AS taken_for, count(*) AS n_queries, min(query_id) AS example
@@ -57,7 +57,7 @@ LIMIT 20;
 WITH hit AS (
     SELECT query_id, arg_min(gallery_id, rank) AS gallery_id, min(rank) AS rank
     FROM rankings
-    WHERE variant = 'ipg_nfc' AND is_match AND NOT is_junk
+    WHERE variant = (SELECT best FROM compared) AND is_match AND NOT is_junk
     GROUP BY query_id
 )
 SELECT q.camid AS query_camera, g.camid AS gallery_camera, count(*) AS n_queries,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,24 +12,15 @@ from flows.cli.console import friendly_errors
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class GalleryFeatures(StrEnum):
-    """The features of the gallery that a picture can be compared with."""
-
-    BASE = "base"
-    IPG = "ipg"
-    NFC = "nfc"
-    IPG_NFC = "ipg_nfc"
-
-
 @app.command()
 @friendly_errors()
 def main(
     image: Annotated[Path, typer.Option(help="Picture of one person.")],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Length of the ranked list.")] = 10,
     variant: Annotated[
-        GalleryFeatures,
-        typer.Option(help="The gallery's features; the picture itself has only its own feature."),
-    ] = GalleryFeatures.BASE,
+        str,
+        typer.Option(help="Variant of the gallery; the picture itself has only its own feature."),
+    ] = "base",
     out: Annotated[Path, typer.Option(help="PNG file to draw the ranked list to.")] = Path(
         "ranked.png"
     ),
@@ -56,11 +46,11 @@ def main(
         raise typer.BadParameter(f"--out must end in .png, got {out.name}")
     root = Path()
     extractor = load_extractor(parameters.features, str(root), parameters.runtime.device)
-    found = search(Layout(root), parameters, data, extractor, variant=variant.value, k=k)
+    found = search(Layout(root), parameters, data, extractor, variant=variant, k=k)
     known = "not in the index" if found.query_id is None else f"{found.query_id} in the index"
     show_note(
         f"{printable(str(image))} ({known}): its own {extractor.name} feature against the "
-        f"{variant.value} features of {parameters.score.gallery}, squared Euclidean distance"
+        f"{variant} features of {parameters.score.gallery}, squared Euclidean distance"
     )
     verdicts = {None: "", True: "right", False: "wrong"}
     rows = [

@@ -43,5 +43,8 @@ class Generator(Protocol):
 
         Returns:
             `(B, P, height_px, width_px, 3) uint8` RGB.
+
+        Raises:
+            DataError: The shapes of the arguments do not fit together.
         """
         ...

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pose2id.choices import ChannelOrder
 from pose2id.errors import ParamsError
 
 
@@ -179,7 +180,7 @@ class SkeletonConfig(_Section):
 
     height_px: int = Field(default=128, ge=1)
     width_px: int = Field(default=64, ge=1)
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: ChannelOrder = "rgb"
 
 
 class IpgConfig(_Section):

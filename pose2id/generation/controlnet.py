@@ -25,9 +25,10 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from pose2id.choices import Device
 from pose2id.errors import MissingDependencyError, ParamsError, WeightsError
 from pose2id.generation.call_checks import check_call
-from pose2id.generation.devices import Device, resolve_device
+from pose2id.generation.devices import resolve_device
 from pose2id.generation.pictures import to_uint8
 from pose2id.generation.sampler import start_noise
 from pose2id.generation.state_dicts import digest_of
@@ -147,19 +148,7 @@ class ControlNetGenerator:
         keypoints: NDArray[np.float32],
         noise_seeds: NDArray[np.uint64],
     ) -> NDArray[np.uint8]:
-        """Draws pictures.
-
-        Args:
-            references: B pictures, any size and mode, B <= `batch_size`.
-            keypoints: `(P, 18, 3) float32` OpenPose-18, x and y in [0, 1], confidence.
-            noise_seeds: `(B, P) uint64`, the seed of each picture's start noise.
-
-        Returns:
-            `(B, P, height_px, width_px, 3) uint8` RGB.
-
-        Raises:
-            DataError: The shapes of the arguments do not fit together.
-        """
+        """See `Generator`."""
         # 1. What all references share: poses and prompt.
         check_call(references, keypoints, noise_seeds, self.batch_size)
         skeletons = self._skeletons(keypoints)  # (P, 3, height, width)

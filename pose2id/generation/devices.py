@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
+from pose2id.choices import Device, Precision
 from pose2id.errors import ParamsError
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def resolve_device(device: Device) -> torch.device:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +17,44 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pose2id.choices import Device, Precision, Solver
 from pose2id.errors import ParamsError
 from pose2id.generation.call_checks import check_call, padding
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.cpu_linear import convolve_linears
-from pose2id.generation.devices import Device, Precision, resolve_device, resolve_dtype
+from pose2id.generation.devices import resolve_device, resolve_dtype
 from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import image_batch, skeleton_batch, to_uint8
 from pose2id.generation.reference import ReferenceBanks
-from pose2id.generation.sampler import Sampling, Solver, sample, start_noise
+from pose2id.generation.sampler import Sampling, sample, start_noise
 
 log = logging.getLogger(__name__)
 
 DECODE_ROWS = 8
 ARITHMETIC = 2  # raised whenever the same weights and parameters draw other bytes than before
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What R references say of their persons."""
+
+    tokens: Tensor  # (R, T, C)
+    plain_tokens: Tensor | None  # (1, T, C), of guidance's unconditional half
+    banks: ReferenceBanks
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """One row per picture to draw."""
+
+    noise: Tensor  # (N, 4, h, w)
+    reference: Tensor  # (N,), its place among the references
+    pose_embedding: Tensor  # (N, C0, h, w)
+
+    def part(self, start: int, stop: int) -> _Rows:
+        """Some of the rows."""
+        part = slice(start, stop)
+        return _Rows(self.noise[part], self.reference[part], self.pose_embedding[part])
 
 
 class IpgGenerator:
@@ -131,19 +155,7 @@ class IpgGenerator:
         keypoints: NDArray[np.float32],
         noise_seeds: NDArray[np.uint64],
     ) -> NDArray[np.uint8]:
-        """Draws pictures.
-
-        Args:
-            references: B pictures, any size and mode, B <= `batch_size`.
-            keypoints: `(P, 18, 3) float32` OpenPose-18, x and y in [0, 1], confidence.
-            noise_seeds: `(B, P) uint64`, the seed of each picture's start noise.
-
-        Returns:
-            `(B, P, height_px, width_px, 3) uint8` RGB.
-
-        Raises:
-            DataError: The shapes of the arguments do not fit together.
-        """
+        """See `Generator`."""
         # 1. Pad to a fixed batch: a picture must not depend on how many others there are.
         check_call(references, keypoints, noise_seeds, self.batch_size)
         filled = padding(len(references), self.batch_size)
@@ -172,9 +184,8 @@ class IpgGenerator:
         pose_of_row = torch.arange(n_poses).repeat(self.batch_size)
 
         # 5. Denoise and decode.
-        pictures = self._draw(
-            noise, tokens, plain_tokens, banks, reference_of_row, pose_embedding[pose_of_row]
-        )  # (R * P, 3, height, width)
+        rows = _Rows(noise, reference_of_row, pose_embedding[pose_of_row])
+        pictures = self._draw(rows, _Identity(tokens, plain_tokens, banks))  # (R * P, 3, h, w)
         out = to_uint8(pictures, self.height_px, self.width_px)
         return out.reshape(self.batch_size, n_poses, self.height_px, self.width_px, 3)[
             : len(references)
@@ -196,57 +207,34 @@ class IpgGenerator:
     def _tokens(self, images: Tensor) -> Tensor:
         return self._model.identity_tokens(self._model.identity_features(self._put(images)))
 
-    def _draw(
-        self,
-        noise: Tensor,
-        tokens: Tensor,
-        plain_tokens: Tensor | None,
-        banks: ReferenceBanks,
-        reference_index: Tensor,
-        pose_embedding: Tensor,
-    ) -> Tensor:
+    def _draw(self, rows: _Rows, identity: _Identity) -> Tensor:
         """Denoises and decodes all rows, in smaller groups where a GPU's memory is too small."""
-        n_rows = len(noise)
-        rows_at_once = min(n_rows, self._max_rows or n_rows)
+        n_rows = len(rows.noise)
+        at_once = min(n_rows, self._max_rows or n_rows)
         while True:
             try:
                 return torch.cat(
                     [
-                        self._draw_rows(
-                            noise[start : start + rows_at_once],
-                            tokens,
-                            plain_tokens,
-                            banks,
-                            reference_index[start : start + rows_at_once],
-                            pose_embedding[start : start + rows_at_once],
-                        )
-                        for start in range(0, n_rows, rows_at_once)
+                        self._draw_rows(rows.part(start, start + at_once), identity)
+                        for start in range(0, n_rows, at_once)
                     ]
                 )
             except torch.cuda.OutOfMemoryError:
-                if rows_at_once == 1:
+                if at_once == 1:
                     raise
-                rows_at_once = self._max_rows = (rows_at_once + 1) // 2
+                at_once = self._max_rows = (at_once + 1) // 2
                 torch.cuda.empty_cache()
-                log.warning("GPU memory is too small: drawing %d pictures at once", rows_at_once)
+                log.warning("GPU memory is too small: drawing %d pictures at once", at_once)
 
-    def _draw_rows(
-        self,
-        noise: Tensor,
-        tokens: Tensor,
-        plain_tokens: Tensor | None,
-        banks: ReferenceBanks,
-        reference_index: Tensor,
-        pose_embedding: Tensor,
-    ) -> Tensor:
+    def _draw_rows(self, rows: _Rows, identity: _Identity) -> Tensor:
         latents = sample(
             self._model,
-            noise.to(self._device),
-            tokens,
-            plain_tokens,
-            banks,
-            reference_index.to(self._device),
-            pose_embedding,
+            rows.noise.to(self._device),
+            identity.tokens,
+            identity.plain_tokens,
+            identity.banks,
+            rows.reference.to(self._device),
+            rows.pose_embedding,
             self._sampling,
         )
         # Few pictures at once: their feature maps stay in the processor's cache.

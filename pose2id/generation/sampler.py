@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -12,11 +12,10 @@ from diffusers import DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose2id.choices import Solver
 from pose2id.errors import ParamsError
 from pose2id.generation.model import IpgModel
 from pose2id.generation.reference import ReferenceBanks
-
-Solver = Literal["ddim", "dpmpp", "unipc"]
 
 # The schedule that the model is trained with. Betas are rescaled so that the last step is pure
 # noise (zero terminal SNR), and trailing spacing makes sampling start exactly there.

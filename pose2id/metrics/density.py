@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose2id.centralize import l2_normalize
 from pose2id.errors import DataError
+from pose2id.features import l2_normalize
 
 
 def identity_density(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose2id.distances import DistanceSource, Floats, Ints
+from pose2id.distances import DistanceSource
 from pose2id.errors import DataError
+from pose2id.features import Floats, Ints
 from pose2id.metrics.evaluation import Evaluation, Rankings
 from pose2id.metrics.labels import UNKNOWN, Labels
 from pose2id.metrics.protocols import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pose2id.distances import Ints
 from pose2id.errors import DataError
+from pose2id.features import Ints
 
 UNKNOWN = -1
 

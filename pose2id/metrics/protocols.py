@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.distances import Floats, Ints
 from pose2id.errors import ParamsError
+from pose2id.features import Floats, Ints
 from pose2id.metrics.labels import UNKNOWN, Labels
 from pose2id.metrics.ranks import RankCounter
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.distances import DistanceSource, Floats, Ints
+from pose2id.distances import DistanceSource
+from pose2id.features import Floats, Ints
 
 
 class RankCounter:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose2id.distances import Floats, Ints
 from pose2id.errors import ParamsError
+from pose2id.features import Floats, Ints
 
 _MIN_BUFFER = 1_000_000  # distances that may pile up before the pool is cut back
 

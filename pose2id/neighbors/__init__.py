@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2id.distances import check_features
+from pose2id.choices import Search
 from pose2id.errors import DataError, ParamsError
+from pose2id.features import check_features
 from pose2id.neighbors.approximate import approximate_neighbors
 from pose2id.neighbors.exact import Problem, exact_neighbors
 from pose2id.neighbors.incremental import updated_table
 from pose2id.neighbors.table import NeighborTable
 
-__all__ = ["Method", "NeighborTable", "nearest_neighbors", "update_neighbors"]
-
-Method = Literal["exact", "hnsw", "ivf"]
+__all__ = ["NeighborTable", "nearest_neighbors", "update_neighbors"]
 
 
 def nearest_neighbors(
@@ -27,7 +26,7 @@ def nearest_neighbors(
     queries: NDArray[np.floating] | None = None,
     memory_mib: int = 256,
     device: str = "cpu",
-    method: Method = "exact",
+    method: Search = "exact",
     effort: int = 16,
     farthest: bool = False,
 ) -> NeighborTable:
@@ -66,9 +65,9 @@ def nearest_neighbors(
             f"queries have {wanted.shape[1]} dimensions but features {matrix.shape[1]}; "
             "extract both with the same network."
         )
-    if method not in get_args(Method) or effort < 1:
+    if method not in get_args(Search) or effort < 1:
         raise ParamsError(
-            f"method is {method!r} and effort {effort}; allowed: {', '.join(get_args(Method))}, "
+            f"method is {method!r} and effort {effort}; allowed: {', '.join(get_args(Search))}, "
             "and an effort of at least 1."
         )
     problem = Problem(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pose2id.distances import Floats
+from pose2id.features import Floats
 from pose2id.neighbors.shortlist import MEMBERS
 
 _SECOND_ORDER = 1.02  # products of two small errors, which the bounds below leave out

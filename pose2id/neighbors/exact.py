@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pose2id.distances import Floats, Ints, full_float32, pair_sq_distances
+from pose2id.distances import full_float32, pair_sq_distances
+from pose2id.features import Floats, Ints
 from pose2id.neighbors.bounded_scores import RoughScores, prepare
 from pose2id.neighbors.shortlist import Shortlist, by_columns, by_rows
 from pose2id.neighbors.table import merge_candidates

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pose2id.distances import Floats, Ints, pair_sq_distances
+from pose2id.distances import pair_sq_distances
+from pose2id.features import Floats, Ints
 from pose2id.neighbors.exact import Problem, exact_neighbors
 from pose2id.neighbors.table import NeighborTable, merge_candidates
 

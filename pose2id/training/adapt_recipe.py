@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pose2id.choices import Device
 from pose2id.errors import ParamsError
 from pose2id.training.recipe import IdentitySection, IpgSection, RenderedData, explain
 
@@ -41,7 +42,7 @@ class AdaptRecipe(BaseModel):
     runs: Path
     cache: Path
     workers: int = Field(default=1, ge=1)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     minutes: float = Field(default=90.0, gt=0)
     identity_share: float = Field(default=0.4, gt=0, lt=1)
     guide: Literal["identity", "extractor"] = "identity"

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.centralize import l2_normalize
 from pose2id.errors import DataError
+from pose2id.steps.camera_normalize import camera_normalize
+from pose2id.features import l2_normalize
 
 NOISE: Final = -1
 MIN_PICTURES: Final = 3
@@ -19,12 +20,12 @@ def cluster_identities(
 ) -> NDArray[np.int64]:
     """Groups pictures that look like one person, across cameras.
 
-    Each camera's mean and standard deviation are taken out first, since pictures of one camera look
-    alike whoever they show. HDBSCAN then finds groups of any size; what belongs to none is noise.
+    The step `camera_normalize` comes first, since pictures of one camera look alike whoever they
+    show. HDBSCAN then finds groups of any size; what belongs to none is noise.
 
     Args:
         features: `(N, D)` raw features.
-        cameras: `(N,)` camera numbers; one number for all where cameras are not known.
+        cameras: `(N,)` camera numbers, -1 = unknown.
         min_people: Fewer groups than this are no training set.
 
     Returns:
@@ -37,12 +38,7 @@ def cluster_identities(
     """
     from sklearn.cluster import HDBSCAN
 
-    unit = l2_normalize(features).astype(np.float64)
-    for camera in np.unique(cameras):
-        rows = cameras == camera
-        unit[rows] -= unit[rows].mean(axis=0)
-        unit[rows] /= unit[rows].std(axis=0) + 1e-6
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = l2_normalize(camera_normalize(l2_normalize(features), cameras)).astype(np.float64)
     groups = HDBSCAN(min_cluster_size=MIN_PICTURES, min_samples=1, copy=True).fit_predict(unit)
     people = np.asarray(groups, dtype=np.int64)
     n_people = int(people.max(initial=NOISE)) + 1

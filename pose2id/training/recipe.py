@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pose2id.choices import Device
 from pose2id.errors import ParamsError
 from pose2id.generation.config import IpgConfig
 from pose2id.training.identity import IdentityLoss
@@ -150,7 +151,7 @@ class Recipe(_Section):
     out: Path
     cache: Path
     workers: int = Field(default=1, ge=1)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     data: Annotated[RenderedData | IndexedData | MixedData, Field(discriminator="source")]
     model: IpgConfig
     about: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pose2id.errors import ParamsError
@@ -20,7 +20,6 @@ PICTURE_FORMATS = {
 }
 FEATURE_FORMATS = {"npy": vectors.write_npy, "pt": vectors.write_pt}
 FORMATS = (*PICTURE_FORMATS, *FEATURE_FORMATS)
-FEATURES = (vectors.RAW, "base", "ipg", "nfc", "ipg_nfc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +30,13 @@ class Request:
         file_format: One of `FORMATS`.
         splits: Names of splits.
         accepted_only: Pictures: leave out what the quality gates did not accept.
-        features: Features: one of `FEATURES`.
+        features: Features: `raw` or a variant; empty for the last one without re-ranking.
     """
 
     file_format: str
     splits: tuple[str, ...]
     accepted_only: bool = False
-    features: str = "ipg_nfc"
+    features: str = ""
 
 
 def export(
@@ -66,6 +65,8 @@ def export(
         ParamsError: The request names what there is not.
         DataError: A table is missing, or the target must not be replaced.
     """
+    if not request.features:
+        request = replace(request, features=params.default_variant)
     check_request(request, params)
     counts: dict[str, int] = {}
     generators: set[str] = set()
@@ -91,7 +92,8 @@ def check_request(request: Request, params: Params) -> None:
     Raises:
         ParamsError: It names a format, a split or features that do not exist.
     """
-    allowed = {"format": FORMATS, "split": params.splits, "features": FEATURES}
+    stored = (vectors.RAW, *params.feature_variants())
+    allowed = {"format": FORMATS, "split": params.splits, "features": stored}
     given = {
         "format": (request.file_format,),
         "split": request.splits,

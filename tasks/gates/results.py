@@ -1,111 +1,174 @@
-"""The gate of the results: values within their bounds, and no fall since the last good run."""
+"""The gate of the results: values that are possible, and no fall since the last good run.
+
+Plain comparisons of a table of a few rows: Great Expectations would take longer to start than the
+whole stage to run. Its findings are kept in the same form as those of the other gates.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from pose2id.choices import Consequence
 from pose2id.errors import QualityError
-from tasks.gates.running import Check, Gates, Suite
+from tasks.tables import schema
+from tasks.tables.params import Params
+from tasks.tables.store import read_table, write_table
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-log = logging.getLogger(__name__)
-
+SUITE = "results"
 FRACTIONS = ("mAP", "mINP", "rank_1", "rank_5", "rank_10", "rank_20")
-BETWEEN = "ExpectColumnValuesToBeBetween"
-PAIR = "ExpectColumnPairValuesAToBeGreaterThanB"
+RANKS = ("rank_1", "rank_5", "rank_10", "rank_20")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One expectation of all variants and those that do not meet it, each in words."""
+
+    code: str
+    severity: Consequence
+    n_checked: int
+    faults: tuple[str, ...]
+
+    def record(self, split: str) -> Row:
+        """The finding as a row of the table of expectations."""
+        return {
+            "suite": SUITE,
+            "split": split,
+            "expectation": self.code,
+            "column": None,
+            "code": self.code,
+            "severity": self.severity,
+            "success": not self.faults,
+            "n_checked": self.n_checked,
+            "n_unexpected": len(self.faults),
+            "detail": json.dumps({"failing": list(self.faults)}, sort_keys=True),
+        }
+
+
+def gate_results(layout: schema.Layout, params: Params) -> tuple[str, ...]:
+    """Checks the summary that scoring has written, and remembers it if it is good.
+
+    A variant is compared with the last good run of the same dataset, splits, protocol and steps.
+
+    Args:
+        layout: Where the tables are.
+        params: All parameters.
+
+    Returns:
+        What to warn of.
+
+    Raises:
+        QualityError: A value is impossible, or mAP fell further than `validate.max_map_drop` and
+            `validate.map_drop` is `fail`.
+    """
+    summary = read_table(layout.results / "summary.parquet").to_pylist()
+    last_good = _read_last_good(layout)
+    findings = check_results(summary, last_good, params)
+    rows = [finding.record(params.score.query) for finding in findings]
+    table = pa.Table.from_pylist(rows, schema=schema.EXPECTATIONS)
+    write_table(layout.results / "expectations.parquet", table, producer="score")
+    failed = [fault for found in findings if found.severity == "fail" for fault in found.faults]
+    if failed:
+        raise QualityError(
+            "the results did not pass their gate:\n  "
+            + "\n  ".join(failed)
+            + "\nIf this is as it should be, raise validate.max_map_drop or set validate.map_drop "
+            "to warn for one run; otherwise look at what has changed: dvc params diff"
+        )
+    _write_last_good(layout, last_good | {_kind(row, params): row["mAP"] for row in summary})
+    return tuple(fault for found in findings for fault in found.faults)
+
+
+Kind = tuple[str, ...]
 
 
 def check_results(
-    summary: pa.Table,
-    previous_map: Mapping[str, float | None],
-    *,
-    max_map_drop: float,
-    docs: Path | None = None,
-) -> None:
-    """Checks a table of results.
+    summary: Sequence[Row], last_good: dict[Kind, float | None], params: Params
+) -> list[Finding]:
+    """What is expected of the results and what of it is not so.
 
     Args:
-        summary: The results, columns of `schema.SUMMARY`.
-        previous_map: mAP of the last good run, by name as in `metrics.json` (`ipg_nfc`,
-            `ipg_nfc_rerank`); empty where there was none. Names on one side only are skipped.
-        max_map_drop: How much lower than then mAP may be.
-        docs: Folder for Data Docs, if they are wanted.
+        summary: Rows of `schema.SUMMARY`.
+        last_good: mAP of the last good run of each kind.
+        params: All parameters.
 
-    Raises:
-        QualityError: A value is outside of its bounds, or mAP fell further than allowed.
+    Returns:
+        One finding per expectation.
     """
-    gates = Gates()
-    frame = _frame(summary, previous_map)
-    outcomes = gates.run(Suite("results", frame, _checks(max_map_drop), ("name",)))
-    if docs is not None:
-        gates.write_docs(docs)
-    if not any(value is not None for value in previous_map.values()):
-        log.info("results: no earlier run to compare mAP with")
-    faults = [outcome for outcome in outcomes if not outcome.success]
-    if not faults:
-        return
-    names = {label for fault in faults if fault.check.code == "map_drop" for label in fault.labels}
-    drops = frame[frame["name"].isin(names)]
-    lines = [
-        f"{fault.check.code} ({fault.check.kwargs.get('column', 'rank columns')}): "
-        f"{', '.join(fault.labels)}"
-        for fault in faults
-        if fault.check.code != "map_drop"
-    ] + [
-        f"map_drop: {row.name_} has mAP {row.mAP:.4f}, the last good run had {row.previous:.4f}; "
-        f"validate.max_map_drop allows {max_map_drop:g} less"
-        for row in drops.rename(columns={"name": "name_"}).itertuples()
-    ]
-    raise QualityError(
-        "the results did not pass their gate:\n  "
-        + "\n  ".join(lines)
-        + "\nIf this is as it should be (other data, another network), raise "
-        "validate.max_map_drop for one run; otherwise look at what has changed: dvc params diff"
-    )
 
+    def finding(code: str, faults: Iterable[str], severity: Consequence = "fail") -> Finding:
+        return Finding(code, severity, len(summary), tuple(faults))
 
-def _frame(summary: pa.Table, previous_map: Mapping[str, float | None]) -> pd.DataFrame:
-    frame: pd.DataFrame = summary.to_pandas()
-    suffix = frame["reranked"].map({True: "_rerank", False: ""})
-    frame["name"] = frame["variant"] + suffix
-    frame["previous"] = frame["name"].map(dict(previous_map)).astype(float)
-    frame["map_drop"] = frame["previous"] - frame["mAP"]
-    return frame
-
-
-def _checks(max_map_drop: float) -> tuple[Check, ...]:
-    in_bounds = {"min_value": 0, "max_value": 1}
-    skip_nulls = {"or_equal": True, "ignore_row_if": "either_value_is_missing"}
-    growing = (("rank_5", "rank_1"), ("rank_10", "rank_5"), ("rank_20", "rank_10"))
-    counts = ("n_queries", "n_valid_queries")
-    return (
-        Check("ExpectColumnValuesToBeUnique", {"column": "name"}, "duplicate_variant", "fail"),
-        *(
-            Check(BETWEEN, {"column": name, **in_bounds}, "out_of_bounds", "fail")
-            for name in FRACTIONS
-        ),
-        *(
-            Check(PAIR, {"column_A": a, "column_B": b, **skip_nulls}, "ranks_not_growing", "fail")
-            for a, b in growing
-        ),
-        Check(
-            PAIR,
-            {"column_A": counts[0], "column_B": counts[1], **skip_nulls},
+    return [
+        finding("out_of_bounds", _out_of_bounds(summary)),
+        finding("ranks_not_growing", _not_growing(summary)),
+        finding(
             "more_valid_queries_than_queries",
-            "fail",
+            (
+                f"{row['variant']}: {row['n_valid_queries']} of {row['n_queries']} queries valid"
+                for row in summary
+                if row["n_valid_queries"] > row["n_queries"]
+            ),
         ),
-        Check(
-            BETWEEN,
-            {"column": "map_drop", "max_value": max_map_drop},
-            "map_drop",
-            "fail",
-            "validate.max_map_drop",
-        ),
+        finding("map_drop", _drops(summary, last_good, params), params.validate_.map_drop),
+    ]
+
+
+def _out_of_bounds(summary: Sequence[Row]) -> Iterator[str]:
+    for row in summary:
+        for name in FRACTIONS:
+            if row[name] is not None and not 0 <= row[name] <= 1:
+                yield f"{row['variant']}: {name} is {row[name]:g}; possible is 0 to 1"
+
+
+def _not_growing(summary: Sequence[Row]) -> Iterator[str]:
+    for row in summary:
+        values = [row[name] for name in RANKS if row[name] is not None]
+        if values != sorted(values):
+            yield f"{row['variant']}: hits fall with the rank: {values}"
+
+
+def _drops(
+    summary: Sequence[Row], last_good: dict[Kind, float | None], params: Params
+) -> Iterator[str]:
+    for row in summary:
+        before = last_good.get(_kind(row, params))
+        if before is None or row["mAP"] is None:
+            continue
+        if before - row["mAP"] > params.validate_.max_map_drop:
+            yield (
+                f"{row['variant']}: mAP fell from {before:.4f}, in the last good run, to "
+                f"{row['mAP']:.4f}; validate.max_map_drop allows {params.validate_.max_map_drop:g}"
+            )
+
+
+def _kind(row: Row, params: Params) -> Kind:
+    """What must be the same for two scores to be comparable."""
+    score = params.score
+    return (
+        params.dataset.name,
+        score.query,
+        score.gallery,
+        row["protocol"],
+        params.features.extractor,
+        " ".join(row["steps"]),
     )
+
+
+def _read_last_good(layout: schema.Layout) -> dict[Kind, float | None]:
+    if not layout.last_good_results.is_file():
+        return {}
+    rows = read_table(layout.last_good_results).to_pylist()
+    return {tuple(row["kind"]): row["mAP"] for row in rows}
+
+
+def _write_last_good(layout: schema.Layout, found: dict[Kind, float | None]) -> None:
+    rows = [{"kind": list(kind), "mAP": found[kind]} for kind in sorted(found)]
+    table = pa.Table.from_pylist(rows, schema=schema.LAST_GOOD_RESULTS)
+    write_table(layout.last_good_results, table, producer="score")

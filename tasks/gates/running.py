@@ -11,13 +11,12 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.choices import Severity
 from pose2id.errors import QualityError
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ MAX_LISTED = 50  # failing rows that the table of expectations names, per expect
 
 # The second one sets its own level when it is imported.
 NOISY_LOGGERS = ("great_expectations", "great_expectations.data_context.types.base")
-
-Severity = Literal["warn", "quarantine", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ class Outcome:
 
 
 class Gates:
-    """A Great Expectations project that lives in memory and leaves nothing but its Data Docs."""
+    """A Great Expectations project that lives in memory and leaves nothing behind."""
 
     def __init__(self) -> None:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the library is imported
@@ -126,7 +123,6 @@ class Gates:
         self._gx = gx
         self._context: Any = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        self._outcomes: list[Outcome] = []
         self._source = self._context.data_sources.add_pandas("tables")
 
     def run(self, suite: Suite) -> list[Outcome]:
@@ -151,35 +147,14 @@ class Gates:
         )
         # Positions instead of named ids: naming 100,000 failing rows takes minutes.
         found = definition.run(
-            batch_parameters={"dataframe": _escaped(frame)},
+            batch_parameters={"dataframe": frame},
             result_format={"result_format": "COMPLETE"},
         )
         by_number: dict[int, Outcome] = {}
         for result in found.results:  # in an order of the library's own
             number = result.expectation_config.meta["number"]
             by_number[number] = _outcome(suite, frame, suite.checks[number], result)
-        outcomes = [by_number[number] for number in range(len(suite.checks))]
-        self._outcomes += outcomes
-        return outcomes
-
-    def write_docs(self, folder: Path) -> None:
-        """Renders Data Docs of all suites that have run, without outside requests.
-
-        They tell the time of the run, so they are no out of any stage.
-        """
-        from tasks.gates.docs import publish
-
-        publish(self._context, folder, self._outcomes)
-
-
-def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its text fit for HTML: the pages show failing values just as they are."""
-    from pandas.api.types import is_object_dtype, is_string_dtype
-
-    texts = [name for name in frame if is_string_dtype(frame[name]) or is_object_dtype(frame[name])]
-    return frame.assign(
-        **{str(name): frame[name].map(escape, na_action="ignore") for name in texts}
-    )
+        return [by_number[number] for number in range(len(suite.checks))]
 
 
 def _outcome(suite: Suite, frame: pd.DataFrame, check: Check, result: Any) -> Outcome:  # noqa: ANN401

@@ -116,7 +116,7 @@ def failure(
         f"the quality gates of split {split!r} were not passed:\n  "
         + "\n  ".join(lines)
         + f"\nAll rejected rows: {layout.quarantine(split)}; all findings: "
-        f"{layout.failed_expectations(split)} and {layout.data_docs(split) / 'index.html'}\n"
+        f"{layout.failed_expectations(split)}\n"
         f"To have one image made again: {REMAKE} {shlex.quote(example)}, then run the pipeline; to "
         "set other limits: section validate of params.yaml"
     )

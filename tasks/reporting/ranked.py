@@ -7,7 +7,8 @@ from typing import Literal
 
 from tasks.reporting.assets import Asset, Assets
 from tasks.reporting.tables import Row, Tables
-from tasks.reporting.variants import BEFORE, compared
+from tasks.reporting.variants import best_variant
+from tasks.tables.params import BASE
 
 TOP = 10
 Verdict = Literal["right", "wrong", "junk", "unknown"]
@@ -58,11 +59,10 @@ class Ranked:
 
 def ranked_section(tables: Tables, assets: Assets) -> Ranked:
     """Chooses the queries that gained and lost most and reads their lists."""
-    names = [row["variant"] for row in tables.rows("SELECT DISTINCT variant FROM queries")]
-    after = compared(names)
+    after = best_variant(tables)
     chosen = _choose(tables, after)
     ids = [row["query_id"] for row in chosen]
-    lists = {name: _lists(tables, assets, name, ids) for name in (BEFORE, after) if name}
+    lists = {name: _lists(tables, assets, name, ids) for name in (BASE, after) if name}
     n_queries = tables.rows("SELECT count(DISTINCT query_id) AS n FROM queries")[0]["n"]
     queries = [
         RankedQuery(
@@ -81,7 +81,7 @@ def ranked_section(tables: Tables, assets: Assets) -> Ranked:
         for number, row in enumerate(chosen, start=1)
     ]
     n_gained, n_lost = (sum(row["why"] == why for row in chosen) for why in ("gained", "lost"))
-    return Ranked(queries, n_gained, n_lost, n_queries, BEFORE, after)
+    return Ranked(queries, n_gained, n_lost, n_queries, BASE, after)
 
 
 def _choose(tables: Tables, after: str | None) -> list[Row]:
@@ -114,7 +114,7 @@ def _choose(tables: Tables, after: str | None) -> list[Row]:
                  ELSE 2e9 END, sha256(query_id || ?)
         LIMIT ?
         """,
-        *(after, BEFORE, (wanted + 1) // 2, wanted // 2, f"/{tables.params.report.seed}", wanted),
+        *(after, BASE, (wanted + 1) // 2, wanted // 2, f"/{tables.params.report.seed}", wanted),
     )
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.steps.chain import describe
 from tasks.reporting.assets import Asset, Assets
 from tasks.reporting.plots import cmc_plot
 from tasks.reporting.tables import Row, Tables
-from tasks.reporting.variants import BEFORE, compared, describe
+from tasks.reporting.variants import best_variant
+from tasks.tables.params import BASE
 
 MAX_CAMERAS = 12
 MAX_CAMERA_QUERIES = 2000
@@ -66,9 +68,9 @@ def results_section(tables: Tables, assets: Assets) -> Results:
     """Reads the scores and draws the CMC curves."""
     summary = tables.rows("SELECT * FROM summary")
     for row in summary:
-        row["words"] = describe(row["variant"])
+        row["words"] = describe(row["steps"])
     by_name = {row["variant"]: row for row in summary}
-    name = compared(list(by_name))
+    name = best_variant(tables)
     after = by_name[name] if name else None
     persons = person_rows(tables, name) if name else []
     scored = [row for row in persons if row["gain"] is not None]
@@ -76,14 +78,14 @@ def results_section(tables: Tables, assets: Assets) -> Results:
     curves = _curves(tables)
     return Results(
         variants=summary,
-        before=by_name[BEFORE],
+        before=by_name[BASE],
         after=after,
         best=max(
             (row for row in summary if row["mAP"] is not None),
             key=lambda row: row["mAP"],
             default=None,
         ),
-        note=by_name[BEFORE]["note"],
+        note=by_name[BASE]["note"],
         cmc=assets.plot(cmc_plot(curves)) if curves else None,
         cmc_alt="CMC curves. "
         + "; ".join(f"{key}: {100 * v[0]:.1f} % at rank 1" for key, v in curves.items()),
@@ -104,7 +106,7 @@ def person_rows(tables: Tables, after: str) -> list[Row]:
         FROM identities b JOIN identities a USING (pid)
         WHERE b.variant = ? AND a.variant = ? ORDER BY pid
         """,
-        *(BEFORE, after),
+        *(BASE, after),
     )
 
 
@@ -129,7 +131,7 @@ def camera_table(tables: Tables, after: str) -> tuple[CameraTable | None, str]:
     cameras = sorted(numbers[np.argsort(-counts, kind="stable")][:MAX_CAMERAS].tolist())
     if len(cameras) < 2:
         return None, "the dataset has one camera"
-    per_variant = [_pair_scores(tables, v, queries, gallery, cameras) for v in (BEFORE, after)]
+    per_variant = [_pair_scores(tables, v, queries, gallery, cameras) for v in (BASE, after)]
     cells = {pair: (mean, per_variant[1][pair][0], n) for pair, (mean, n) in per_variant[0].items()}
     n_all = tables.rows('SELECT count(*) AS n FROM "index" WHERE split = ?', score.query)[0]["n"]
     sampled = len(queries) < n_all or len(gallery) >= MAX_CAMERA_GALLERY

@@ -11,7 +11,8 @@ from tasks.reporting.assets import Asset, Assets
 from tasks.reporting.plots import density_plot, distance_plot, map_plot
 from tasks.reporting.results import person_rows
 from tasks.reporting.tables import Row, Tables
-from tasks.reporting.variants import BEFORE, compared
+from tasks.reporting.variants import best_variant
+from tasks.tables.params import BASE
 
 MAX_MAP_PERSONS = 40
 MIN_MAP_POINTS = 12
@@ -64,8 +65,7 @@ def space_section(tables: Tables, assets: Assets) -> Space:
 
 
 def _measure(tables: Tables, assets: Assets) -> Space:
-    names = [row["variant"] for row in tables.rows("SELECT DISTINCT variant FROM summary")]
-    after = compared(names)
+    after = best_variant(tables)
     if after is None:
         return _nothing("only base was scored")
     sample = _sample(tables)
@@ -73,7 +73,7 @@ def _measure(tables: Tables, assets: Assets) -> Space:
         return _nothing("no person has two images with a label")
     features: dict[str, NDArray[np.float32]] = {}
     persons = np.empty(0, np.int64)
-    for variant in (BEFORE, after):
+    for variant in (BASE, after):
         features[variant], persons = _features(tables, variant, sample)
     pairs = {name: _distances(rows, persons) for name, rows in features.items()}
     if not all(len(within) and len(between) for within, between in pairs.values()):

@@ -10,16 +10,22 @@ import pyarrow as pa
 from tasks.tables.store import atomic_path
 
 LABELS = {"poses": "generated pictures per image", "k": "k1 = k2", "eta": "eta"}
-SETTINGS = {"poses": ("IPG",), "k": ("NFC", "IPG and NFC"), "eta": ("IPG",)}
+MARKERS = "osD^"
 
 
 def plot_ablation(table: pa.Table, path: Path) -> None:
-    """MAP against the number of poses, k and eta, one panel each."""
-    figure, axes = _figure(3)
+    """MAP against the number of poses, k and eta, a panel for each that was studied."""
     rows = table.to_pylist()
+    lines = {  # study -> its settings, as they come
+        study: list(dict.fromkeys(r["setting"] for r in rows if r["study"] == study))
+        for study in LABELS
+    }
+    lines = {study: names for study, names in lines.items() if names}
+    figure, axes = _figure(len(lines))
     base = next(row["mAP"] for row in rows if row["setting"] == "base")
-    for axis, (study, label) in zip(axes, LABELS.items(), strict=True):
-        for marker, name in zip("os", SETTINGS[study], strict=False):
+    for axis, (study, names) in zip(axes, lines.items(), strict=True):
+        label = LABELS[study]
+        for marker, name in zip(MARKERS, names, strict=False):
             _line(axis, rows, study, name, marker)
         axis.axhline(100 * base, linestyle=":", color="#555555", label="base")
         axis.set(xlabel=label, ylabel="mAP (%)", xscale="log" if study == "eta" else "linear")
@@ -54,7 +60,7 @@ def _figure(n_panels: int) -> tuple[Any, Any]:
 
     mpl.rcParams["svg.hashsalt"] = "pose2id"
     figure = Figure(figsize=(4 * n_panels, 3.2), layout="constrained")
-    return figure, figure.subplots(1, n_panels)
+    return figure, figure.subplots(1, max(1, n_panels), squeeze=False)[0]
 
 
 def _save(figure: Any, path: Path) -> None:  # noqa: ANN401

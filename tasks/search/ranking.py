@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
-from tasks.tables.params import Params, Variant
+from tasks.tables.params import Params
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table, vectors
 
@@ -57,7 +57,7 @@ class Found:
 
 
 def search(
-    layout: Layout, params: Params, data: bytes, extractor: Extractor, *, variant: Variant, k: int
+    layout: Layout, params: Params, data: bytes, extractor: Extractor, *, variant: str, k: int
 ) -> Found:
     """Ranks the gallery by distance to one picture.
 
@@ -80,14 +80,14 @@ def search(
     """
     gallery = params.score.gallery
     _check_same_network(layout, gallery, extractor)
-    path = layout.centralized(gallery) / f"{variant}.parquet"
+    path = layout.centralized(gallery) / f"{params.features_of(variant)}.parquet"
     table = read_table(path, ["image_id", "feature"])
     features = vectors(table)  # (N, D), L2-normalised
     query = feature_of(data, extractor)  # (D,), L2-normalised
     if features.shape[1] != len(query):
         raise DataError(
             f"the {variant} features of the gallery are {features.shape[1]} wide, a single "
-            f"picture's is {len(query)}, because centralize.fusion.reduce is 'concat'; search base "
+            f"picture's is {len(query)}, because centralize.fuse.reduce is 'concat'; search base "
             "or nfc instead"
         )
     distances = np.maximum(0.0, 2.0 - 2.0 * (features @ query))  # (N,)
@@ -108,9 +108,9 @@ def feature_of(data: bytes, extractor: Extractor) -> NDArray[np.float32]:
     Raises:
         DataError: The bytes are not a usable picture.
     """
-    from pose2id.centralize import l2_normalize
     from pose2id.datasets.images import decode_rgb
     from pose2id.extractors.preprocess import resize
+    from pose2id.features import l2_normalize
 
     picture = resize(decode_rgb(data), extractor.input_spec)
     feature: NDArray[np.float32] = l2_normalize(extractor(picture[None]))[0]

@@ -47,7 +47,7 @@ class Job:
     shard: int
     n_shards: int
     root: str
-    params: Params
+    params: Params = field(hash=False)
 
     @property
     def layout(self) -> Layout:

@@ -1,27 +1,26 @@
-"""Stage `centralize`: the variants base, ipg, nfc and ipg_nfc of every feature of a split."""
+"""Stage `centralize`: the features of a split after the steps of every variant."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from pose2id.steps.base import FeatureSet, FindNeighbors
+from pose2id.steps.chain import Chain, ChainRunner
+from pose2id.steps.registry import STEPS
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
-from tasks.tables.fusion_inputs import load_features
-from tasks.tables.neighbor_tables import join_parts, neighbor_table, search_part
-from tasks.tables.params import FusionParams, Params
+from tasks.tables.feature_sets import load_feature_set
+from tasks.tables.neighbor_tables import KeptNeighbors, join_parts, search_part
+from tasks.tables.params import Params
 from tasks.tables.schema import Layout
 from tasks.tables.store import sha256_hex, vector_column, write_table
-
-PULLED = {"base": "nfc", "ipg": "ipg_nfc"}  # variant -> the same after NFC
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
     """One job per split, or one per worker of a cluster: its machines share the search."""
-    shared = params.runtime.on_cluster and params.centralize.nfc.search == "exact"
+    shared = params.runtime.on_cluster and _searches(params)
     return jobs("centralize", params, root, split, params.runtime.workers if shared else 1)
 
 
@@ -29,12 +28,14 @@ def run_shard(job: Job) -> ShardReport:
     """Does the whole split, or as one of several jobs finds neighbours for `merge`."""
     if job.n_shards == 1:
         return _centralize(job.params, job.layout, job.split)
-    params, n_rows = job.params.centralize, 0
-    image_ids, original, generated, weights = load_features(job.layout, job.split, params)
-    plain = fused_features(original, generated, weights, params.fusion)
-    for variant, features in plain.items():
-        path = job.layout.neighbors(job.split, variant)
-        n_rows += search_part(path, image_ids, features, params.nfc, job.shard, job.n_shards)
+    split, n_rows = _Split(job.params, job.layout, job.split), 0
+    for before, k in _searches(job.params).items():
+        features = split.runner.run(job.split, before).features
+        path = job.layout.neighbors(job.split, before)
+        memory_mib = job.params.centralize.step("nfc").memory_mib
+        n_rows += search_part(
+            path, split.image_ids, features, k, memory_mib, job.shard, job.n_shards
+        )
     return ShardReport(n_rows, n_rows)
 
 
@@ -42,64 +43,65 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     """Centralizes with the neighbours that several jobs have found."""
     if len(reports) > 1:
         layout = Layout(root)
-        for variant in PULLED:
-            join_parts(layout.neighbors(split, variant), len(reports))
+        for before in _searches(params):
+            join_parts(layout.neighbors(split, before), len(reports))
         _centralize(params, layout, split)
 
 
+class _Split:
+    """A split's images, and the chains that run over it and the sets that steps refer to."""
+
+    def __init__(self, params: Params, layout: Layout, split: str) -> None:
+        self.image_ids, own = load_feature_set(layout, split)
+        self.kept: list[KeptNeighbors] = []
+
+        def load(name: str) -> FeatureSet:
+            return own if name == split else load_feature_set(layout, name)[1]
+
+        def find_neighbors(name: str, before: Chain) -> FindNeighbors:
+            ids = self.image_ids if name == split else load_feature_set(layout, name)[0]
+            found = KeptNeighbors(layout.neighbors(name, before), ids, keep=name == split)
+            self.kept.append(found)
+            return found
+
+        self.runner = ChainRunner(
+            load, params.centralize.by_step(), params.references, find_neighbors
+        )
+
+
 def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
-    """Writes one table per variant, rows in image id order."""
-    from pose2id.centralize import nfc
-
-    chosen = params.centralize
-    image_ids, original, generated, weights = load_features(layout, split, chosen)
-    notes = [f"{int((weights == 0).sum())} pictures left out of the fusion"]
-    plain = fused_features(original, generated, weights, chosen.fusion)
-
-    def write(variant: str, features: NDArray[np.float32]) -> None:
+    """Writes one table per variant with steps of its own on features, rows in image id order."""
+    images, notes = _Split(params, layout, split), list[str]()
+    producer = sha256_hex(params.centralize.model_dump_json())
+    for variant, chain in params.feature_variants().items():
+        result = images.runner.run(split, chain)
         table = pa.table(
             {
-                "variant": [variant] * len(image_ids),
-                "image_id": image_ids,
-                "feature": vector_column(features),
+                "variant": [variant] * len(images.image_ids),
+                "image_id": images.image_ids,
+                "feature": vector_column(result.features),
             },
-            schema=schema.centralized(features.shape[1]),
-        )
-        producer = sha256_hex(chosen.model_dump_json())
+            schema=schema.centralized(result.features.shape[1]),
+        ).replace_schema_metadata({schema.NOTES: "\n".join(result.notes)})
         write_table(layout.centralized(split) / f"{variant}.parquet", table, producer=producer)
-
-    for variant, features in plain.items():
-        write(variant, features)
-        path = layout.neighbors(split, variant)
-        table, n_known = neighbor_table(path, image_ids, features, chosen.nfc)
-        pulled = nfc(features, chosen.nfc.k1, chosen.nfc.k2, neighbors=table)
-        write(PULLED[variant], pulled)
-        notes.append(f"{n_known} rows of {variant} as in the last run")
-    n_rows = 2 * len(plain) * len(image_ids)
-    return ShardReport(n_rows, n_rows, notes=tuple(notes))
+        notes += result.notes
+    n_rows = len(params.feature_variants()) * len(images.image_ids)
+    notes += [f"{kept.n_known} neighbours as in the last run" for kept in images.kept]
+    return ShardReport(n_rows, n_rows, notes=tuple(dict.fromkeys(notes)))
 
 
-def fused_features(
-    original: NDArray[np.float32],
-    generated: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    params: FusionParams,
-) -> dict[str, NDArray[np.float32]]:
-    """Features without and with their generated pictures, L2-normalised.
+def _searches(params: Params) -> dict[Chain, int]:
+    """The exact searches within the own set that can be shared: steps before it -> neighbours.
 
-    Args:
-        original: `(N, D) float32`, raw.
-        generated: `(N, M, D) float32`, raw.
-        weights: `(N, M) float32`, 0 leaves a picture out.
-        params: Fusion parameters.
-
-    Returns:
-        `base`, `(N, D) float32`, and `ipg`, `(N, D') float32`.
+    Only the first of a chain: a second one needs the first one's outcome.
     """
-    from pose2id.centralize import fuse, l2_normalize
-
-    base = l2_normalize(original)
-    if not generated.shape[1]:
-        return {"base": base, "ipg": base}
-    fused = fuse(original, generated, reduce=params.reduce, eta=params.eta, weights=weights)
-    return {"base": base, "ipg": fused}
+    found: dict[Chain, int] = {}
+    for chain in params.feature_variants().values():
+        for place, name in enumerate(chain):
+            asks_for = STEPS[name].own_neighbors
+            settings = params.centralize.step(name)
+            if asks_for is not None:
+                if settings.search == "exact":
+                    found[chain[:place]] = max(found.get(chain[:place], 0), asks_for(settings))
+                break
+    return found

@@ -25,7 +25,7 @@ from tasks.tables.params import GenerateParams, Params
 from tasks.tables.store import RowCache, read_table, sha256_hex, shard_of, shard_prefix, write_table
 
 if TYPE_CHECKING:
-    from pose2id.generation.devices import Device
+    from pose2id.choices import Device
 
 log = logging.getLogger(__name__)
 

@@ -93,10 +93,11 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     from tasks.gates.keypoints import keypoints_suite
     from tasks.gates.running import Gates
 
-    layout, gates = schema.Layout(root), Gates()
-    suite = keypoints_suite(layout, split)
-    outcomes = gates.run(suite)
-    gates.write_docs(layout.data_docs(f"keypoints-{split}"))
+    layout = schema.Layout(root)
+    outcomes = Gates().run(keypoints_suite(layout, split))
+    findings = layout.failed_expectations(f"keypoints-{split}")
+    table = pa.Table.from_pylist([o.record(split) for o in outcomes], schema=schema.EXPECTATIONS)
+    write_table(findings, table, producer="keypoints")
     for outcome in (item for item in outcomes if not item.success):
         told = (
             f"{outcome.check.code}: {outcome.n_unexpected} of {outcome.n_checked} images of "
@@ -104,8 +105,7 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
         )
         if outcome.check.severity == "fail":
             raise QualityError(
-                f"the key points can't be used. {told}. All findings are in "
-                f"{layout.data_docs(f'keypoints-{split}')}."
+                f"the key points can't be used. {told}. All findings are in {findings}."
             )
         log.warning("keypoints %s: %s", split, told)
 

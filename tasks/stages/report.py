@@ -118,7 +118,6 @@ def write_pages(tables: Tables, folder: Path) -> int:
         space=space_section(tables, assets),
         quality=quality_section(tables, assets),
         reason_words=REASONS_IN_WORDS,
-        data_docs=tables.params.splits,
         provenance=provenance_section(tables),
     )
     (folder / "index.html").write_text(html, encoding="utf-8")

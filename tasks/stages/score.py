@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pose2id.errors import DataError, ParamsError
+from pose2id.errors import DataError
+from pose2id.steps.chain import Chain, is_transductive, scoring_step
+from pose2id.steps.registry import SCORING_STEPS
+from tasks.gates.results import gate_results
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.labels import UNKNOWN, Labels, read_labels
-from tasks.tables.params import Params, RerankParams, ScoreParams
+from tasks.tables.params import BASE, Params, ScoreParams
 from tasks.tables.store import atomic_path, read_table, sha256_hex, vectors, write_table
 
 if TYPE_CHECKING:
@@ -28,8 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VARIANTS = ("base", "ipg", "nfc", "ipg_nfc")
-TRANSDUCTIVE = ("nfc", "ipg_nfc")  # they look at the whole query or gallery set
 RANKS = (1, 5, 10, 20)
 MAX_RANK = 50
 FALSE_POSITIVE_RATES = (1e-4, 1e-3, 1e-2)
@@ -38,18 +40,14 @@ TPR_COLUMNS = ("tpr_at_fpr_1e4", "tpr_at_fpr_1e3", "tpr_at_fpr_1e2")
 
 @dataclass(frozen=True)
 class Scored:
-    """One scored variant: its evaluation and the identity density of its features."""
+    """One scored variant: its evaluation, the density of its features, and what to know of it."""
 
-    variant: str
-    reranked: bool
+    name: str
+    steps: Chain
     evaluation: Evaluation
     id2: float
     id2_per_identity: dict[int, float]
-
-    @property
-    def name(self) -> str:
-        """Variant name as it stands in every table, such as `ipg_nfc_rerank`."""
-        return f"{self.variant}_rerank" if self.reranked else self.variant
+    notes: tuple[str, ...]
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
@@ -65,7 +63,7 @@ def run_shard(job: Job) -> ShardReport:
     note = what_cannot_be_scored(query, gallery)
     if note:
         log.warning("score: %s", note)
-    scored = score_variants(layout, params, query, gallery)
+    scored = score_variants(layout, job.params, query, gallery)
     producer = sha256_hex(params.model_dump_json())
     results = layout.results
     tables = {
@@ -82,7 +80,9 @@ def run_shard(job: Job) -> ShardReport:
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
-    """Nothing is left to do: the stage has one shard."""
+    """Lets the results pass their gate."""
+    for warning in gate_results(schema.Layout(root), params):
+        log.warning("score: %s", warning)
 
 
 def _read_side(layout: schema.Layout, split: str) -> Labels:
@@ -100,39 +100,36 @@ def what_cannot_be_scored(query: Labels, gallery: Labels) -> str | None:
 
 
 def score_variants(
-    layout: schema.Layout, params: ScoreParams, query: Labels, gallery: Labels
+    layout: schema.Layout, params: Params, query: Labels, gallery: Labels
 ) -> list[Scored]:
-    """Evaluates every variant, and those of `rerank_variants` once more after re-ranking."""
+    """Evaluates every variant."""
     from pose2id.distances import FeatureDistances
-    from pose2id.rerank import k_reciprocal
 
     scored = []
-    for variant in VARIANTS:
-        q = _features(layout, params.query, variant)
-        g = _features(layout, params.gallery, variant)
-        sources: dict[bool, DistanceSource] = {False: FeatureDistances(q, g)}
-        if params.rerank is not None and variant in params.rerank_variants:
-            _check_rerank(params.rerank, len(q) + len(g))
-            sources[True] = k_reciprocal(q, g, **params.rerank.model_dump())
+    for name, chain in params.variants.items():
+        table = params.features_of(name)
+        q, notes_q = _features(layout, params.score.query, table)
+        g, notes_g = _features(layout, params.score.gallery, table)
+        distances: DistanceSource = FeatureDistances(q, g)
+        more: tuple[str, ...] = ()
+        last = scoring_step(chain)
+        if last is not None:
+            distances, more = SCORING_STEPS[last].distances(q, g, params.score.step(last))
+        evaluation = _evaluate(distances, params.score, query, gallery)
         id2, per_identity = _density(q, g, query, gallery)
-        for reranked, distances in sources.items():
-            evaluation = _evaluate(distances, params, query, gallery)
-            scored.append(Scored(variant, reranked, evaluation, id2, per_identity))
+        notes = tuple(dict.fromkeys((*notes_q, *notes_g, *more)))
+        scored.append(Scored(name, chain, evaluation, id2, per_identity, notes))
     return scored
 
 
-def _check_rerank(rerank: RerankParams, n_images: int) -> None:
-    largest = n_images - 1
-    if max(rerank.k1, rerank.k2) > largest:
-        raise ParamsError(
-            f"score.rerank has k1 = {rerank.k1} and k2 = {rerank.k2}, but query and gallery "
-            f"together have {n_images} images; at most {largest} is allowed. Lower them, or set "
-            "score.rerank to null"
-        )
-
-
-def _features(layout: schema.Layout, split: str, variant: str) -> NDArray[np.float32]:
-    return vectors(read_table(layout.centralized(split) / f"{variant}.parquet", ["feature"]))
+def _features(
+    layout: schema.Layout, split: str, variant: str
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Features of a variant, `(N, D) float32`, and the notes that its chain left."""
+    path = layout.centralized(split) / f"{variant}.parquet"
+    metadata = pq.read_schema(path).metadata or {}
+    notes = metadata.get(schema.NOTES, b"").decode().splitlines()
+    return vectors(read_table(path, ["feature"])), tuple(f"{split}: {note}" for note in notes)
 
 
 def _evaluate(
@@ -173,20 +170,18 @@ def _density(
 def _summary(
     scored: list[Scored], query: Labels, gallery: Labels, params: ScoreParams, note: str | None
 ) -> pa.Table:
-    from pose2id.bootstrap import paired_bootstrap
-
-    base = scored[0].evaluation
+    by_chain = {item.steps: item for item in scored}
+    base = next(item for item in scored if item.name == BASE)
     rows = []
     for item in scored:
         result = item.evaluation
-        delta: tuple[float | None, ...] = (None, None, None)
-        if item is not scored[0] and result.valid.any():
-            resamples = params.bootstrap_resamples
-            delta = paired_bootstrap(base.ap, result.ap, resamples, params.seed)
+        shorter = by_chain.get(item.steps[:-1]) if item.steps else None
+        notes = (*((note,) if note else ()), *item.notes)
         rows.append(
             {
                 "variant": item.name,
-                "reranked": item.reranked,
+                "steps": list(item.steps),
+                "reranked": scoring_step(item.steps) is not None,
                 "mAP": _number(result.mAP),
                 "mINP": _number(result.mINP),
                 **{f"rank_{r}": _number(result.rank(r)) for r in RANKS},
@@ -195,17 +190,33 @@ def _summary(
                     column: _number(result.tpr_at_fpr.get(rate, math.nan))
                     for column, rate in zip(TPR_COLUMNS, FALSE_POSITIVE_RATES, strict=True)
                 },
-                **dict(zip(("mAP_delta", "mAP_delta_low", "mAP_delta_high"), delta, strict=True)),
+                **_gain("mAP_delta", base if item is not base else None, item, params),
+                "without_last_step": shorter.name if shorter else None,
+                **_gain("step_delta", shorter, item, params),
                 "n_queries": len(query.image_ids),
                 "n_valid_queries": int(result.valid.sum()),
                 "n_gallery": len(gallery.image_ids),
                 "n_distractors": int(gallery.distractors.sum()),
                 "protocol": result.protocol,
-                "transductive": item.variant in TRANSDUCTIVE or item.reranked,
-                "note": note,
+                "transductive": is_transductive(item.steps),
+                "note": "; ".join(notes) or None,
             }
         )
     return pa.Table.from_pylist(rows, schema=schema.SUMMARY)
+
+
+def _gain(
+    column: str, before: Scored | None, after: Scored, params: ScoreParams
+) -> dict[str, float | None]:
+    """The difference in mAP with its interval, as three columns; nulls where there is none."""
+    from pose2id.bootstrap import paired_bootstrap
+
+    names = (column, f"{column}_low", f"{column}_high")
+    if before is None or not after.evaluation.valid.any():
+        return dict.fromkeys(names)
+    resamples = params.bootstrap_resamples
+    found = paired_bootstrap(before.evaluation.ap, after.evaluation.ap, resamples, params.seed)
+    return dict(zip(names, found, strict=True))
 
 
 def _queries(scored: list[Scored], query: Labels) -> pa.Table:

@@ -20,7 +20,7 @@ from tasks.tables.store import read_table, sha256_hex, write_table
 
 if TYPE_CHECKING:
     from tasks.gates.features import History
-    from tasks.gates.running import Gates, Outcome, Suite
+    from tasks.gates.running import Outcome, Suite
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     gates = Gates()
     outcomes = gates.run(tables.tables_suite(layout, split, params))
     if verdict.faults(outcomes):  # nothing can be measured
-        _fail(gates, layout, split, params, outcomes, schema.QUALITY.empty_table())
+        _fail(layout, split, params, outcomes, schema.QUALITY.empty_table())
     scores = _scores(layout, split, params)
     suites, histories = _suites(layout, split, params, scores)
     findings = [(suite, gates.run(suite)) for suite in suites]
@@ -64,8 +64,8 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     drift = features.drift_suite(histories, params)
     since_last = gates.run(drift) if drift else []
     if verdict.faults(outcomes + since_last) or verdict.too_many(quality, params):
-        _fail(gates, layout, split, params, outcomes + since_last, quality)
-    _finish(gates, layout, split, params, outcomes, quality)
+        _fail(layout, split, params, outcomes + since_last, quality)
+    _finish(layout, split, params, outcomes, quality)
     features.remember(histories)
     for item in histories:
         log.info("validate %s: features of %s pictures: %s", split, item.kind, item.note)
@@ -96,7 +96,6 @@ def _suites(
 
 
 def _finish(
-    gates: Gates,
     layout: schema.Layout,
     split: str,
     params: Params,
@@ -105,7 +104,6 @@ def _finish(
 ) -> None:
     from tasks.gates import verdict
 
-    gates.write_docs(layout.data_docs(split))
     write_table(layout.quarantine(split), verdict.quarantine(quality), producer="validate")
     layout.failed_expectations(split).unlink(missing_ok=True)
     producer = sha256_hex(params.validate_.model_dump_json())
@@ -127,7 +125,6 @@ def _finish(
 
 
 def _fail(
-    gates: Gates,
     layout: schema.Layout,
     split: str,
     params: Params,
@@ -137,7 +134,6 @@ def _fail(
     """Leaves everything that tells why, then fails the stage."""
     from tasks.gates import verdict
 
-    gates.write_docs(layout.data_docs(split))
     write_table(layout.quarantine(split), verdict.quarantine(quality), producer="validate")
     found = _expectations(outcomes, split)
     write_table(layout.failed_expectations(split), found, producer="validate")

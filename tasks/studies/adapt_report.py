@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2id.centralize import fuse
 from pose2id.errors import DataError
 from pose2id.extractors.base import Extractor
 from pose2id.extractors.preprocess import resize
@@ -17,6 +16,7 @@ from pose2id.generation.checkpoints import load_model
 from pose2id.generation.ipg import IpgGenerator
 from pose2id.generation.sampler import Sampling
 from pose2id.poses.standard import STANDARD_POSES
+from pose2id.steps.fuse import fuse
 from pose2id.training.identity import IdentityHead, IdentityJob, IdentityLoss, camera_map
 from pose2id.training.pool import Pool
 from pose2id.training.recipe import Recipe

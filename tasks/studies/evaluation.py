@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
+from pose2id.steps.base import FeatureSet
+from pose2id.steps.chain import Chain, ChainRunner, scoring_step
+from pose2id.steps.registry import SCORING_STEPS
 from tasks.tables import schema
-from tasks.tables.fusion_inputs import load_features
-from tasks.tables.labels import read_labels
-from tasks.tables.params import CentralizeParams, RerankParams
+from tasks.tables.feature_sets import load_feature_set
+from tasks.tables.labels import UNKNOWN, read_labels
+from tasks.tables.params import Params
 
 if TYPE_CHECKING:
     from pose2id.distances import DistanceSource
     from pose2id.metrics import Evaluation
+
+QUERY, GALLERY = "query", "gallery"
 
 
 @dataclass(frozen=True)
@@ -26,40 +31,39 @@ class Images:
 
     Attributes:
         image_ids: N names.
-        original: `(N, D) float32`, raw.
-        generated: `(N, M, D) float32`, raw.
-        weights: `(N, M) float32`, 0 leaves a picture out.
+        features: Their raw features with cameras and drawings.
         pids: `(N,) int64`, -1 = unknown.
-        camids: `(N,) int64`, -1 = unknown.
         distractors: `(N,) bool`.
     """
 
     image_ids: list[str]
-    original: NDArray[np.float32]
-    generated: NDArray[np.float32]
-    weights: NDArray[np.float32]
+    features: FeatureSet
     pids: NDArray[np.int64]
-    camids: NDArray[np.int64]
     distractors: NDArray[np.bool_]
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Images:
         """The images of some rows."""
         index = np.asarray(rows, np.int64)
-        return Images(
-            [self.image_ids[row] for row in index],
-            self.original[index],
-            self.generated[index],
-            self.weights[index],
-            self.pids[index],
-            self.camids[index],
-            self.distractors[index],
-        )
+        ids = [self.image_ids[row] for row in index]
+        return Images(ids, self.features.take(index), self.pids[index], self.distractors[index])
 
-    def with_poses(self, n_poses: int) -> Images:
-        """The same images with their first generated pictures only."""
-        return replace(
-            self, generated=self.generated[:, :n_poses], weights=self.weights[:, :n_poses]
+    @property
+    def n_drawings(self) -> int:
+        """Drawings per image."""
+        drawings = self.features.drawings
+        return 0 if drawings is None else int(drawings.shape[1])
+
+    def with_drawings(self, n: int) -> Images:
+        """The same images with their first drawings only."""
+        features = self.features
+        if features.drawings is None or features.drawing_weights is None:
+            return self
+        first = replace(
+            features,
+            drawings=features.drawings[:, :n],
+            drawing_weights=features.drawing_weights[:, :n],
         )
+        return replace(self, features=first)
 
 
 @dataclass(frozen=True)
@@ -67,78 +71,79 @@ class Setting:
     """What is done to query and gallery before they are compared.
 
     Attributes:
-        eta: Strength of the fusion; 0 leaves the generated pictures out.
-        k1: NFC's k1; 0 leaves NFC out.
-        k2: NFC's k2.
-        ipg_sides: Sides whose features are fused.
-        nfc_sides: Sides that NFC is applied to.
-        rerank: Re-ranking parameters, `None` = none.
+        query: Steps of the queries.
+        gallery: Steps of the gallery. A step at scoring, if any, ends both chains.
+        params: Step -> parameters, where they are not those of params.yaml.
     """
 
-    eta: float = 0.0
-    k1: int = 0
-    k2: int = 0
-    ipg_sides: tuple[str, ...] = ("query", "gallery")
-    nfc_sides: tuple[str, ...] = ("query", "gallery")
-    rerank: RerankParams | None = None
-    reduce: str = "mean"
+    query: Chain = ()
+    gallery: Chain = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def both(cls, chain: Chain, **params: Any) -> Setting:  # noqa: ANN401 - steps' parameters
+        """The same steps on both sides."""
+        return cls(chain, chain, params)
 
 
-def load_images(layout: schema.Layout, split: str, params: CentralizeParams) -> Images:
+def load_images(layout: schema.Layout, split: str) -> Images:
     """The accepted images of a split, with labels.
 
     Raises:
         DataError: The split has no person ids.
     """
-    image_ids, original, generated, weights = load_features(layout, split, params)
+    image_ids, features = load_feature_set(layout, split)
     labels = read_labels(layout, split, image_ids)
-    if (labels.pids < 0).all():
+    if (labels.pids == UNKNOWN).all():
         raise DataError(f"split {split!r} has no person ids, so nothing can be measured on it")
-    return Images(
-        image_ids, original, generated, weights, labels.pids, labels.camids, labels.distractors
-    )
+    return Images(image_ids, features, labels.pids, labels.distractors)
 
 
-def features_of(images: Images, setting: Setting, side: str) -> NDArray[np.float32]:
-    """The features of one side under a setting, `(N, D) float32`, L2-normalised."""
-    from pose2id.centralize import fuse, l2_normalize, nfc
-
-    features = l2_normalize(images.original)
-    if setting.eta and side in setting.ipg_sides and images.generated.shape[1]:
-        features = fuse(
-            images.original,
-            images.generated,
-            reduce=setting.reduce,  # type: ignore[arg-type]
-            eta=setting.eta,
-            weights=images.weights,
-        )
-    if setting.k1 and side in setting.nfc_sides:
-        features = nfc(features, setting.k1, setting.k2 or setting.k1)
-    return features
-
-
-def evaluate_setting(query: Images, gallery: Images, setting: Setting) -> tuple[Evaluation, float]:
+def evaluate_setting(
+    query: Images,
+    gallery: Images,
+    setting: Setting,
+    params: Params,
+    load_train: Callable[[], FeatureSet] | None = None,
+) -> tuple[Evaluation, float]:
     """Scores a gallery for its queries under a setting.
+
+    Args:
+        query: The queries.
+        gallery: The gallery, which is also what steps with `reference: gallery` refer to.
+        setting: What is done to both.
+        params: All parameters: protocol, and what the setting leaves as it is.
+        load_train: Gives what steps with `reference: train` refer to.
 
     Returns:
         The evaluation, and ID2 over both sides without distractors.
     """
     from pose2id.distances import FeatureDistances
     from pose2id.metrics import evaluate, identity_density
-    from pose2id.rerank import k_reciprocal
 
-    q = features_of(query, setting, "query")
-    g = features_of(gallery, setting, "gallery")
+    def load(side: str) -> FeatureSet:
+        if side == "train" and load_train is not None:
+            return load_train()
+        return query.features if side == QUERY else gallery.features
+
+    steps = {**params.centralize.by_step(), **params.score.by_step(), **setting.params}
+    roles = {GALLERY: GALLERY, **({"train": "train"} if load_train else {})}
+    runner = ChainRunner(load, steps, roles)
+    q = runner.run(QUERY, setting.query).features
+    g = runner.run(GALLERY, setting.gallery).features
     distances: DistanceSource = FeatureDistances(q, g)
-    if setting.rerank is not None:
-        distances = k_reciprocal(q, g, **setting.rerank.model_dump())
+    last = scoring_step(setting.gallery)
+    if last is not None:
+        distances, _ = SCORING_STEPS[last].distances(q, g, steps[last])
     result = evaluate(
         distances,
         query.pids,
         gallery.pids,
-        query.camids,
-        gallery.camids,
+        query.features.cameras,
+        gallery.features.cameras,
         distractors=gallery.distractors,
+        protocol=params.score.protocol,
+        seed=params.score.seed,
         top_k=0,
     )
     known = np.concatenate([query.pids >= 0, (gallery.pids >= 0) & ~gallery.distractors])

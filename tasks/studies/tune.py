@@ -9,6 +9,7 @@ import copy
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ import pyarrow as pa
 import yaml
 
 from pose2id.errors import DataError, MissingDependencyError, ParamsError
+from pose2id.steps.chain import Chain
+from pose2id.steps.rerank import RerankParams
 from tasks.studies.evaluation import Images, Setting, evaluate_setting, load_images
 from tasks.tables import schema
-from tasks.tables.params import Params, RerankParams, TuneParams
+from tasks.tables.params import Params, TuneParams
 from tasks.tables.store import atomic_path, write_table
 
 if TYPE_CHECKING:
@@ -59,11 +62,12 @@ def tune(params: Params, root: Path, on_trial: Callable[[], None] = lambda: None
             "it would make the scores too good. Name a split of other people"
         )
     layout = schema.Layout(root)
-    folds = make_folds(load_images(layout, params.tune.split, params.centralize), params.tune)
+    folds = make_folds(load_images(layout, params.tune.split), params.tune)
+    chain = tuned_chain(params)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=params.tune.seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    fusion, nfc = params.centralize.fusion, params.centralize.nfc
+    fusion, nfc = params.centralize.step("fuse"), params.centralize.step("nfc")
     today = {
         "eta": min(max(fusion.eta, params.tune.eta[0]), params.tune.eta[1]),
         "k1": min(nfc.k1, params.tune.max_k),
@@ -73,7 +77,7 @@ def tune(params: Params, root: Path, on_trial: Callable[[], None] = lambda: None
     rows: list[dict[str, Any]] = []
 
     def objective(trial: optuna.Trial) -> float:
-        row = _run_trial(trial, folds, params)
+        row = _run_trial(trial, folds, params, chain)
         rows.append(row)
         on_trial()
         return float(row["mAP"])
@@ -102,7 +106,7 @@ def make_folds(images: Images, params: TuneParams) -> list[Fold]:
         asked_for = [row for row in rows if not images.distractors[row]]
         asked_for.sort(key=lambda row: _hash(params.seed, "query", images.image_ids[row]))
         for row in asked_for:
-            chosen.setdefault((images.pids[row], images.camids[row]), row)
+            chosen.setdefault((images.pids[row], images.features.cameras[row]), row)
         gallery = images.take(rows)
         query = images.take(sorted(chosen.values()))
         n_people = len(set(query.pids))
@@ -115,31 +119,39 @@ def make_folds(images: Images, params: TuneParams) -> list[Fold]:
     return folds
 
 
-def _run_trial(trial: optuna.Trial, folds: list[Fold], params: Params) -> dict[str, Any]:
+def tuned_chain(params: Params) -> Chain:
+    """The variant whose parameters are chosen: the longest without re-ranking."""
+    return max(params.feature_variants().values(), key=len)
+
+
+def _run_trial(
+    trial: optuna.Trial, folds: list[Fold], params: Params, chain: Chain
+) -> dict[str, Any]:
     search = params.tune
     smallest = min(len(query.image_ids) for query, _ in folds)
     largest_k = min(search.max_k, smallest - 1)
+    eta = trial.suggest_float("eta", *search.eta, log=True)
     k1 = trial.suggest_int("k1", 1, largest_k)
-    rerank = None
+    k2 = trial.suggest_int("k2", 1, largest_k)
+    steps = {
+        "fuse": replace(params.centralize.step("fuse"), eta=eta),
+        "nfc": replace(params.centralize.step("nfc"), k1=k1, k2=k2),
+    }
     if search.rerank:
-        rerank = RerankParams(
+        chain = (*chain, "rerank")
+        steps["rerank"] = RerankParams(
             k1=trial.suggest_int("rerank_k1", 2, min(50, smallest)),
             k2=trial.suggest_int("rerank_k2", 1, min(15, smallest)),
             lambda_value=trial.suggest_float("rerank_lambda", 0.0, 1.0),
         )
-    setting = Setting(
-        eta=trial.suggest_float("eta", *search.eta, log=True),
-        k1=k1,
-        k2=trial.suggest_int("k2", 1, largest_k),
-        rerank=rerank,
-        reduce=params.centralize.fusion.reduce,
-    )
-    scores = [evaluate_setting(query, gallery, setting)[0].mAP for query, gallery in folds]
+    setting = Setting.both(chain, **steps)
+    scores = [evaluate_setting(query, gallery, setting, params)[0].mAP for query, gallery in folds]
+    rerank = steps.get("rerank")
     return {
         "trial": trial.number,
-        "eta": setting.eta,
-        "k1": setting.k1,
-        "k2": setting.k2,
+        "eta": eta,
+        "k1": k1,
+        "k2": k2,
         "rerank_k1": rerank and rerank.k1,
         "rerank_k2": rerank and rerank.k2,
         "rerank_lambda": rerank and rerank.lambda_value,
@@ -152,7 +164,7 @@ def _write_params(current: Path, target: Path, best: dict[str, Any]) -> None:
     """The current params file with the chosen values in place, ready for use."""
     raw = copy.deepcopy(yaml.safe_load(current.read_text(encoding="utf-8")))
     centralize = raw.setdefault("centralize", {})
-    centralize.setdefault("fusion", {})["eta"] = round(best["eta"], 4)
+    centralize.setdefault("fuse", {})["eta"] = round(best["eta"], 4)
     centralize.setdefault("nfc", {}).update(k1=best["k1"], k2=best["k2"])
     if best["rerank_k1"]:
         raw.setdefault("score", {})["rerank"] = {

@@ -10,62 +10,81 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pose2id.choices import Search
 from pose2id.errors import DataError
+from pose2id.features import Floats
 from tasks.tables import schema
-from tasks.tables.params import NfcParams
 from tasks.tables.store import read_table, vector_column, vectors, write_table
 
 if TYPE_CHECKING:
     from pose2id.neighbors import NeighborTable
 
 
-def neighbor_table(
-    path: Path, image_ids: list[str], features: NDArray[np.float32], params: NfcParams
-) -> tuple[NeighborTable, int]:
-    """The k1 nearest neighbours of every image; rows of the last run are taken over where exact.
+class KeptNeighbors:
+    """Finds neighbours as `nearest_neighbors` does; rows of the last run's table are taken over.
 
     The result is that of a fresh search to the bit. Approximate tables are always made anew:
     which neighbours they find depends on all rows.
 
-    Args:
-        path: Where the table of the last run is and this one is kept.
-        image_ids: N ids, ascending.
-        features: `(N, D) float32`, L2-normalised.
-        params: NFC parameters.
-
-    Returns:
-        The table, and how many rows it has in common with the last run's.
+    Attributes:
+        n_known: Rows that the last search had in common with the last run's.
     """
-    from pose2id.neighbors import nearest_neighbors, update_neighbors
 
-    k, memory_mib = params.k1, params.memory_mib
-    if params.search != "exact":
-        return nearest_neighbors(features, k, memory_mib=memory_mib, method=params.search), 0
-    digests = [hashlib.sha256(row.tobytes()).digest() for row in features]
-    kept, origin = _read(path, k, image_ids, digests)
-    if kept is None:
-        table = nearest_neighbors(features, k, memory_mib=memory_mib)
-    else:
-        table = update_neighbors(kept, features, origin, memory_mib=memory_mib)
-    _write(path, table, image_ids, digests)
-    return table, int((origin >= 0).sum())
+    def __init__(self, path: Path, image_ids: list[str], *, keep: bool) -> None:
+        """Names the images.
+
+        Args:
+            path: Where the table of the last run is.
+            image_ids: N ids, ascending.
+            keep: Whether this run's table takes its place.
+        """
+        self._path, self._image_ids, self._keep = path, image_ids, keep
+        self.n_known = 0
+
+    def __call__(
+        self, features: Floats, k: int, *, search: Search, memory_mib: int
+    ) -> NeighborTable:
+        """The k nearest neighbours of every image.
+
+        Args:
+            features: `(N, D) float32`, L2-normalised.
+            k: Neighbours per image.
+            search: How they are found.
+            memory_mib: Bound on the search's working memory.
+        """
+        from pose2id.neighbors import nearest_neighbors, update_neighbors
+
+        if search != "exact":
+            return nearest_neighbors(features, k, memory_mib=memory_mib, method=search)
+        digests = _digests(features)
+        kept, origin = _read(self._path, k, self._image_ids, digests)
+        if kept is None:
+            table = nearest_neighbors(features, k, memory_mib=memory_mib)
+        else:
+            table = update_neighbors(kept, features, origin, memory_mib=memory_mib)
+        if self._keep:
+            _write(self._path, table, self._image_ids, digests)
+        self.n_known = int((origin >= 0).sum())
+        return table
 
 
 def search_part(
     path: Path,
     image_ids: list[str],
-    features: NDArray[np.float32],
-    params: NfcParams,
+    features: Floats,
+    k: int,
+    memory_mib: int,
     shard: int,
     n_shards: int,
 ) -> int:
     """Finds the neighbours of one of several parts of the images, for `join_parts`.
 
     Args:
-        path: As in `neighbor_table`; the part is kept beside it.
+        path: As of `KeptNeighbors`; the part is kept beside it.
         image_ids: N ids, ascending.
         features: `(N, D) float32`, L2-normalised.
-        params: NFC parameters, with exact search.
+        k: Neighbours per image; fewer where there are fewer.
+        memory_mib: Bound on the search's working memory.
         shard: Number of the part, 0-based.
         n_shards: How many parts there are.
 
@@ -74,24 +93,28 @@ def search_part(
     """
     from pose2id.neighbors import NeighborTable, update_neighbors
 
-    k = params.k1
-    digests = [hashlib.sha256(row.tobytes()).digest() for row in features]
+    k = min(k, len(features) - 1)
+    digests = _digests(features)
     kept, origin = _read(path, k, image_ids, digests)
     if kept is None:
         kept = NeighborTable(np.empty((0, k), np.int64), np.empty((0, k), np.float32))
     rows = np.array_split(np.arange(len(image_ids)), n_shards)[shard]
-    table = update_neighbors(kept, features, origin, rows=rows, memory_mib=params.memory_mib)
+    table = update_neighbors(kept, features, origin, rows=rows, memory_mib=memory_mib)
     own = rows.tolist()
     _write(_part(path, shard), table, [image_ids[i] for i in own], [digests[i] for i in own])
     return len(own)
 
 
 def join_parts(path: Path, n_shards: int) -> None:
-    """Makes one kept table of its parts, in which `neighbor_table` then finds every row."""
+    """Makes one kept table of its parts, in which `KeptNeighbors` then finds every row."""
     parts = [_part(path, shard) for shard in range(n_shards)]
     write_table(path, pa.concat_tables([read_table(part) for part in parts]), producer="centralize")
     for part in parts:
         part.unlink()
+
+
+def _digests(features: Floats) -> list[bytes]:
+    return [hashlib.sha256(row.tobytes()).digest() for row in features]
 
 
 def _part(path: Path, shard: int) -> Path:

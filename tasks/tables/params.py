@@ -7,12 +7,32 @@ objects defined here.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from pose2id.choices import (
+    ChannelOrder,
+    Consequence,
+    Device,
+    Noise,
+    PictureFormat,
+    Precision,
+    Severity,
+    Solver,
+)
 from pose2id.errors import ParamsError
+from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
+from pose2id.steps.registry import SCORING_STEPS, STEPS
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -75,15 +95,15 @@ class GenerateParams(_Section):
 
     generator: Literal["ipg", "controlnet"] = "ipg"
     model: str = "models/ipg-small"
-    solver: Literal["ddim", "dpmpp", "unipc"] = "ddim"
-    steps: Annotated[int, Field(ge=1, le=1000)] = 8
+    solver: Solver = "ddim"
+    steps: Annotated[int, Field(ge=1, le=1000)] = 1
     guidance_scale: Annotated[float, Field(ge=1.0, le=50.0)] = 1.0
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    noise: Literal["per_pose", "per_image"] = "per_pose"
+    precision: Precision = "float32"
+    noise: Noise = "per_pose"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 12580
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
     distractors: bool = True
-    format: Literal["png", "jpeg", "webp"] = "png"
+    format: PictureFormat = "png"
 
     @model_validator(mode="after")
     def _precision_of_ipg(self) -> GenerateParams:
@@ -100,7 +120,7 @@ class InputSpecParams(_Section):
 
     height_px: PositiveInt
     width_px: PositiveInt
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: ChannelOrder = "rgb"
     max_value: Annotated[float, Field(gt=0)] = 1.0
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -129,9 +149,6 @@ class FeaturesParams(_Section):
         return self
 
 
-Severity = Literal["warn", "quarantine", "fail"]
-
-
 class ValidateParams(_Section):
     """Thresholds of the quality gates; a row past one of them is quarantined with its reason."""
 
@@ -144,54 +161,51 @@ class ValidateParams(_Section):
     max_collapsed_fraction: Fraction = 0.5
     max_feature_drift: Annotated[float, Field(ge=0)] = 0.3
     max_map_drop: Fraction = 0.05
+    map_drop: Consequence = "fail"
 
 
-class FusionParams(_Section):
-    """How the features of the generated pictures join the feature of the original."""
+class _StepSections(_Section):
+    """A section with the parameters of each step, under the step's name."""
 
-    reduce: Literal["mean", "sum", "max", "concat"] = "mean"
-    eta: Annotated[float, Field(ge=0)] = 2.0
-    weights: Literal["uniform", "identity_similarity"] = "uniform"
+    def step(self, name: str) -> Any:  # noqa: ANN401 - each step has parameters of its own
+        """The parameters of one step."""
+        return getattr(self, name)
 
-
-class NfcParams(_Section):
-    """Neighbour feature centralization."""
-
-    k1: PositiveInt = 2
-    k2: PositiveInt = 2
-    search: Literal["exact", "hnsw", "ivf"] = "exact"
-    memory_mib: Annotated[int, Field(ge=16)] = 256
+    def by_step(self) -> dict[str, Any]:
+        """Step name -> its parameters."""
+        names = type(self).model_fields
+        return {name: getattr(self, name) for name in (*STEPS, *SCORING_STEPS) if name in names}
 
 
-class CentralizeParams(_Section):
-    """Fusion and neighbour centralization."""
-
-    fusion: FusionParams = FusionParams()
-    nfc: NfcParams = NfcParams()
-
-
-class RerankParams(_Section):
-    """k-reciprocal re-ranking."""
-
-    k1: PositiveInt = 20
-    k2: PositiveInt = 6
-    lambda_value: Fraction = 0.3
+if TYPE_CHECKING:
+    CentralizeParams = _StepSections
+else:
+    CentralizeParams = create_model(
+        "CentralizeParams",
+        __base__=_StepSections,
+        **{name: (step.params, step.params()) for name, step in STEPS.items()},
+    )
 
 
-Variant = Literal["base", "ipg", "nfc", "ipg_nfc"]
-
-
-class ScoreParams(_Section):
-    """Evaluation protocol."""
+class _ScoreSection(_StepSections):
+    """Evaluation protocol, and the parameters of steps at scoring."""
 
     query: str = "query"
     gallery: str = "gallery"
     protocol: Literal["market", "trapezoidal", "single_gallery_shot"] = "market"
-    rerank: RerankParams | None = RerankParams()
-    rerank_variants: tuple[Variant, ...] = ("ipg_nfc",)
     top_k: Annotated[int, Field(ge=1, le=1000)] = 50
-    bootstrap_resamples: Annotated[int, Field(ge=100)] = 2000
+    bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     seed: Annotated[int, Field(ge=0)] = 0
+
+
+if TYPE_CHECKING:
+    ScoreParams = _ScoreSection
+else:
+    ScoreParams = create_model(
+        "ScoreParams",
+        __base__=_ScoreSection,
+        **{name: (step.params, step.params()) for name, step in SCORING_STEPS.items()},
+    )
 
 
 class ReportParams(_Section):
@@ -226,9 +240,9 @@ class RuntimeParams(_Section):
     """How the work is spread; nothing here changes an output byte."""
 
     runner: Literal["threads", "processes", "ray", "dask"] = "threads"
-    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    workers: Annotated[int, Field(ge=1, le=1024)] = 2
     retries: Annotated[int, Field(ge=0, le=20)] = 2
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     address: str | None = None
 
     @property
@@ -237,9 +251,21 @@ class RuntimeParams(_Section):
         return self.runner in ("ray", "dask")
 
 
+BASE = "base"  # the variant that all others are compared with
+VARIANTS: dict[str, Chain] = {
+    "base": (),
+    "base_rerank": ("rerank",),
+    "nfc": ("nfc",),
+    "ipg": ("fuse",),
+    "ipg_nfc": ("fuse", "nfc"),
+    "ipg_nfc_rerank": ("fuse", "nfc", "rerank"),
+}
+
+
 class Params(_Section):
     """All of params.yaml."""
 
+    variants: dict[Name, tuple[str, ...]] = VARIANTS
     splits: Annotated[tuple[Name, ...], Field(min_length=1)]
     shards: int = 8
     dataset: DatasetParams
@@ -261,6 +287,57 @@ class Params(_Section):
             raise ValueError("must be a power of two from 1 to 4096")
         return value
 
+    @field_validator("variants")
+    @classmethod
+    def _chains(cls, value: dict[str, tuple[str, ...]]) -> dict[str, Chain]:
+        if value.get(BASE) != ():
+            raise ValueError(f"must have `{BASE}: []`, which all others are compared with")
+        names: dict[Chain, str] = {}
+        for name, steps in value.items():
+            chain = check_chain(name, steps)
+            if chain in names:
+                raise ValueError(f"{name!r} has the same steps as {names[chain]!r}")
+            names[chain] = name
+        return value
+
+    def chain(self, variant: str) -> Chain:
+        """The steps of a variant.
+
+        Raises:
+            ParamsError: There is no such variant.
+        """
+        if variant not in self.variants:
+            raise ParamsError(
+                f"there is no variant {variant!r}; params.yaml has {', '.join(self.variants)}"
+            )
+        return self.variants[variant]
+
+    def features_of(self, variant: str) -> str:
+        """The variant whose table holds this one's features: the one without steps at scoring."""
+        wanted = feature_chain(self.chain(variant))
+        same = [name for name, steps in self.variants.items() if feature_chain(steps) == wanted]
+        return next((name for name in same if self.variants[name] == wanted), same[0])
+
+    @property
+    def default_variant(self) -> str:
+        """The last variant without steps at scoring: what is exported unless another is named."""
+        plain = [name for name, steps in self.variants.items() if not scoring_step(steps)]
+        return plain[-1]
+
+    def feature_variants(self) -> dict[str, Chain]:
+        """The variants whose features are stored, with their steps on features."""
+        return {
+            name: feature_chain(steps)
+            for name, steps in self.variants.items()
+            if self.features_of(name) == name
+        }
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Role -> split, for steps that take statistics or neighbours from another set."""
+        roles = {"gallery": self.score.gallery, "train": "train"}
+        return {role: split for role, split in roles.items() if split in self.splits}
+
     @model_validator(mode="after")
     def _splits_known(self) -> Params:
         if len(set(self.splits)) != len(self.splits):
@@ -271,6 +348,13 @@ class Params(_Section):
         for key, name in named.items():
             if name not in self.splits:
                 raise ValueError(f"{key} is {name!r}, which is not among splits")
+        used = {step for steps in self.variants.values() for step in feature_chain(steps)}
+        for name in sorted(used):
+            role = getattr(self.centralize.step(name), "reference", "own")
+            if role not in ("own", *self.references):
+                raise ValueError(
+                    f"centralize.{name}.reference is {role!r}, but there is no such split"
+                )
         return self
 
 
@@ -311,8 +395,10 @@ def parse_params(raw: dict[str, Any], source: str = "params") -> Params:
 
 def _explain(item: Any) -> str:  # noqa: ANN401 - pydantic's error records are untyped
     key = ".".join(str(part) for part in item["loc"]) or "params"
+    if isinstance(item.get("ctx", {}).get("error"), ParamsError):  # a step's, which names its key
+        return ".".join([*map(str, item["loc"][:-1]), item["msg"].removeprefix("Value error, ")])
     given = item["input"] if not isinstance(item["input"], dict) else "this section"
-    if item["type"] == "extra_forbidden":
+    if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{key}: unknown parameter (given {given!r}); remove it or correct its name"
     if item["type"] == "missing":
         return f"{key}: required, but not given"

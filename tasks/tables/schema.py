@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 N_KEYPOINTS = 18
 ORIGINAL_POSE_ID = -1
+NOTES = b"pose2id.notes"  # in a file's metadata: what its reader should know, a line each
 
 INDEX = pa.schema(
     [
@@ -119,6 +121,14 @@ REFERENCE = pa.schema(
     ]
 )
 
+# By-product: mAP of the last good run of each kind (dataset, splits, protocol, network, steps).
+LAST_GOOD_RESULTS = pa.schema(
+    [
+        pa.field("kind", pa.list_(pa.string()), nullable=False),
+        pa.field("mAP", pa.float64()),
+    ]
+)
+
 EXPECTATIONS = pa.schema(
     [
         pa.field("suite", pa.string(), nullable=False),
@@ -161,6 +171,7 @@ def neighbors(k: int) -> pa.Schema:
 SUMMARY = pa.schema(
     [
         pa.field("variant", pa.string(), nullable=False),
+        pa.field("steps", pa.list_(pa.string()), nullable=False),
         pa.field("reranked", pa.bool_(), nullable=False),
         pa.field("mAP", pa.float64()),
         pa.field("mINP", pa.float64()),
@@ -175,6 +186,11 @@ SUMMARY = pa.schema(
         pa.field("mAP_delta", pa.float64()),
         pa.field("mAP_delta_low", pa.float64()),
         pa.field("mAP_delta_high", pa.float64()),
+        # What the last step adds to the variant without it, where that is scored, too.
+        pa.field("without_last_step", pa.string()),
+        pa.field("step_delta", pa.float64()),
+        pa.field("step_delta_low", pa.float64()),
+        pa.field("step_delta_high", pa.float64()),
         pa.field("n_queries", pa.int64(), nullable=False),
         pa.field("n_valid_queries", pa.int64(), nullable=False),
         pa.field("n_gallery", pa.int64(), nullable=False),
@@ -279,6 +295,7 @@ class Layout:
         self.tuning = self.data / "tuning"
         self.cache = root / ".cache"
         self.reports = root / "reports"
+        self.last_good_results = self.cache / "results" / "last_good.parquet"
 
     def index(self, split: str) -> Path:
         """The index of a split."""
@@ -312,9 +329,9 @@ class Layout:
         """Scores of one shard of a split, kept between runs: no out of any stage."""
         return self.cache / "scores" / split / f"part-{shard:04d}.parquet"
 
-    def neighbors(self, split: str, variant: str) -> Path:
-        """The neighbour table of a split's features, kept between runs: no out of any stage."""
-        return self.cache / "neighbors" / split / f"{variant}.parquet"
+    def neighbors(self, split: str, steps: Sequence[str]) -> Path:
+        """The neighbour table of a split after some steps, kept between runs: no stage's out."""
+        return self.cache / "neighbors" / split / f"{'-'.join(steps) or 'raw'}.parquet"
 
     def quarantine(self, split: str) -> Path:
         """The rejected rows of a split, written before a quality gate fails the stage."""
@@ -323,10 +340,6 @@ class Layout:
     def failed_expectations(self, split: str) -> Path:
         """What the quality gates of a split found when they failed."""
         return self.cache / "quarantine" / f"{split}.expectations.parquet"
-
-    def data_docs(self, name: str) -> Path:
-        """The folder with the Data Docs of a split, or of the results."""
-        return self.reports / "data_docs" / name
 
     def centralized(self, split: str) -> Path:
         """The folder of a split's centralized features, one file per variant."""

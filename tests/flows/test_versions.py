@@ -52,11 +52,11 @@ def test_a_clone_with_a_pull_answers_queries_without_recomputing(
 
 @pytest.mark.slow
 def test_an_experiment_reuses_pictures_and_shows_its_difference(committed: Project):
-    done = committed.run("dvc", "exp", "run", "-S", "centralize.fusion.eta=0.0")
+    done = committed.run("dvc", "exp", "run", "-S", "centralize.fuse.eta=0.0")
     assert "Running stage 'centralize@query'" in done.stdout
     assert "Running stage 'generate" not in done.stdout
     table = list(csv.DictReader(committed.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
-    etas = {row["centralize.fusion.eta"] for row in table}
+    etas = {row["centralize.fuse.eta"] for row in table}
     assert etas == {"0.0", "8.0"}
     difference = json.loads(committed.run("dvc", "metrics", "diff", "--json").stdout)
     changed = difference["data/results/metrics.json"]

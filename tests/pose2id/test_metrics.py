@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose2id.centralize import l2_normalize
 from pose2id.distances import pair_sq_distances
 from pose2id.errors import DataError, ParamsError
+from pose2id.features import l2_normalize
 from pose2id.metrics import FeatureDistances, MatrixDistances, evaluate, identity_density
 
 unhurried = settings(deadline=None, max_examples=50)  # machines may be busy

@@ -71,7 +71,8 @@ def params_of(spec: Spec = Spec(), **overrides: object) -> Params:
             "status": "open",
         },
         "poses": {"ids": list(range(1, spec.poses + 1))},
-        "score": {"top_k": TOP_K, "rerank": None},
+        "score": {"top_k": TOP_K},
+        "variants": {"base": [], "ipg": ["fuse"], "nfc": ["nfc"], "ipg_nfc": ["fuse", "nfc"]},
         "report": {"identities": 6, "ranked_queries": 4, "map_points": 200},
     }
     return parse_params({**raw, **overrides})

@@ -17,6 +17,7 @@ from tasks.tables.schema import Layout
 from tasks.tables.store import write_table
 
 PRODUCER = "5" * 64
+STEPS_OF = {"base": [], "ipg": ["fuse"], "nfc": ["nfc"], "ipg_nfc": ["fuse", "nfc"]}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def write_results(
         pa.Table.from_pylist(summary, schema=schema.SUMMARY),
         producer=PRODUCER,
     )
+    passed = schema.EXPECTATIONS.empty_table()
+    write_table(folder / "expectations.parquet", passed, producer=PRODUCER)
     for name, parts in tables.items():
         write_table(folder / f"{name}.parquet", pa.concat_tables(parts), producer=PRODUCER)
     metrics = {row["variant"]: {"mAP": row["mAP"]} for row in summary}
@@ -99,6 +102,7 @@ def _summary_row(
         interval = paired_bootstrap(base.ap, found.ap, 200)
     return {
         "variant": name,
+        "steps": STEPS_OF[name],
         "reranked": False,
         "mAP": found.mAP if labels else None,
         "mINP": found.mINP if labels else None,

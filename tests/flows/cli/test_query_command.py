@@ -79,7 +79,7 @@ def test_worst_queries_come_lowest_first(ask):
 
 def test_gains_and_losses_are_differences_of_the_same_query(ask):
     gained, lost = rows_of(ask, "most-gained"), rows_of(ask, "most-lost")
-    assert all(row["gain"] == row["ap_ipg_nfc"] - row["ap_base"] > 0 for row in gained)
+    assert all(row["gain"] == row["ap_best"] - row["ap_base"] > 0 for row in gained)
     assert not {row["query_id"] for row in gained} & {row["query_id"] for row in lost}
 
 

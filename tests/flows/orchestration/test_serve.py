@@ -67,7 +67,7 @@ def served(ran_copy: Project) -> Iterator[Served]:
     nightly = definition["deployments"][0]
     nightly["schedules"] = [{"cron": "* * * * *", "timezone": "UTC"}]
     path.write_text(yaml.safe_dump(definition), encoding="utf-8")
-    ran_copy.set(validate__min_pose_difference=0.1, centralize__fusion__eta=1.0)
+    ran_copy.set(validate__min_pose_difference=0.1, centralize__fuse__eta=1.0)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

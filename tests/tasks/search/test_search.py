@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pose2id.centralize import l2_normalize
 from pose2id.errors import DataError
 from pose2id.extractors.base import InputSpec
+from pose2id.features import l2_normalize
 from tasks.search.ranking import draw_ranked_list, search
 from tasks.search.tiles import BORDER, GAP, PICTURE_SIZE, Tile, draw_tiles
 from tasks.tables.schema import Layout, centralized

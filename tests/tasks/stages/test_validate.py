@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,21 +152,6 @@ def test_expectations_count_and_name_what_failed(faulty: tuple[Path, Params, lis
     assert json.loads(blank[0]["detail"])["failing"] == [f"{names[0]} 1"]
 
 
-def test_data_docs_ask_nothing_of_the_network_and_escape_names(
-    faulty: tuple[Path, Params, list[str]],
-) -> None:
-    root, _, _ = faulty
-    folder = Layout(root).data_docs("gallery")
-    pages = sorted(folder.rglob("*.html"))
-    assert (folder / "index.html") in pages
-    assert {page.parent.parent.parent.name for page in pages} >= {"index", "generated", "features"}
-    text = "".join(page.read_text(encoding="utf-8") for page in [*pages, *folder.rglob("*.css")])
-    assert "onerror" in text
-    assert "<img src=x" not in text
-    assert "<script" not in text
-    assert not re.findall(r"(?:src=|<link[^>]*href=|url\()\s*['\"]?https?:", text)
-
-
 def test_the_same_tables_give_the_same_bytes_and_scores_are_taken_over(tmp_path: Path) -> None:
     params = write_project(tmp_path, SMALL, validate=LENIENT)
     layout = Layout(tmp_path)
@@ -218,7 +202,6 @@ def test_missing_doubled_and_unknown_rows_fail_the_stage(tmp_path: Path) -> None
     failed = read_table(layout.failed_expectations("gallery"))
     codes = failed.filter(pc.invert(failed.column("success"))).column("code").to_pylist()
     assert {"missing_row", "duplicate_id", "unknown_row"} <= set(codes)
-    assert (layout.data_docs("gallery") / "index.html").is_file()
 
 
 def test_features_of_two_widths_fail_the_stage(tmp_path: Path) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from pose2id.errors import DataError, ParamsError
 from tasks.reporting.study_plots import plot_ablation, plot_tuning
-from tasks.stages import centralize
+from tasks.stages import centralize, score
 from tasks.studies.ablation import run_ablation
 from tasks.studies.evaluation import Setting, evaluate_setting, load_images
 from tasks.studies.tune import make_folds, tune
 from tasks.tables.params import Params, load_params, parse_params
 from tasks.tables.schema import Layout
-from tasks.tables.store import read_table, vectors
+from tasks.tables.store import read_table
 from tests.tasks.factory import Spec, write_project
 
 
@@ -46,7 +45,7 @@ def test_tuning_is_reproducible_and_includes_what_is_set_now(
     best = tune(params, root)
     study = read_table(Layout(root).tuning / "study.parquet").to_pylist()
     assert len(study) == params.tune.trials
-    assert study[0]["eta"] == params.centralize.fusion.eta
+    assert study[0]["eta"] == params.centralize.step("fuse").eta
     assert best["mAP"] == max(row["mAP"] for row in study)
     assert tune(params, root) == best
 
@@ -57,8 +56,8 @@ def test_the_params_file_written_is_valid_and_holds_the_choice(
     root, params = project
     best = tune(params, root)
     chosen = load_params(Layout(root).tuning / "params.yaml")
-    assert chosen.centralize.nfc.k1 == best["k1"]
-    assert chosen.centralize.fusion.eta == pytest.approx(best["eta"], abs=1e-4)
+    assert chosen.centralize.step("nfc").k1 == best["k1"]
+    assert chosen.centralize.step("fuse").eta == pytest.approx(best["eta"], abs=1e-4)
     assert chosen.features == params.features
 
 
@@ -66,11 +65,11 @@ def test_folds_share_no_identity_and_queries_have_positives(
     project: tuple[Path, Params],
 ) -> None:
     root, params = project
-    folds = make_folds(load_images(Layout(root), "train", params.centralize), params.tune)
+    folds = make_folds(load_images(Layout(root), "train"), params.tune)
     people = [set(gallery.pids.tolist()) for _, gallery in folds]
     assert not people[0] & people[1]
     for query, gallery in folds:
-        result, _ = evaluate_setting(query, gallery, Setting())
+        result, _ = evaluate_setting(query, gallery, Setting(), params)
         assert result.valid.all()
 
 
@@ -83,7 +82,7 @@ def test_tuning_on_what_is_scored_is_refused(project: tuple[Path, Params]) -> No
 
 def test_too_few_people_for_the_folds_is_said(project: tuple[Path, Params]) -> None:
     root, params = project
-    images = load_images(Layout(root), "train", params.centralize)
+    images = load_images(Layout(root), "train")
     with pytest.raises(DataError, match=r"tune\.folds"):
         make_folds(images, params.tune.model_copy(update={"folds": 8}))
 
@@ -106,29 +105,32 @@ def test_the_ablation_covers_the_papers_table_and_curves(project: tuple[Path, Pa
     rows = run_ablation(params, root).to_pylist()
     steps = [row["setting"] for row in rows if row["study"] == "steps"]
     assert steps[0] == "base"
-    assert {"NFC, both", "IPG, query only", "IPG, gallery only", "IPG and NFC"} <= set(steps)
+    assert {"nfc", "ipg", "ipg_nfc", "fuse, query only", "nfc, gallery only"} <= set(steps)
     assert [row["value"] for row in rows if row["study"] == "poses"] == list(range(1, 9))
     # all eight poses at the configured eta is the full method, whichever study it stands in
-    full = next(row for row in rows if row["setting"] == "IPG, both")
+    full = next(row for row in rows if row["setting"] == "ipg")
     assert rows[[row["value"] for row in rows].index(8.0)]["mAP"] == full["mAP"]
 
 
-def test_settings_agree_with_the_stage_they_imitate(project: tuple[Path, Params]) -> None:
-    from tasks.studies.evaluation import features_of
-
+def test_settings_agree_with_the_stages_they_imitate(project: tuple[Path, Params]) -> None:
     root, params = project
-    images = load_images(Layout(root), "gallery", params.centralize)
-    (job,) = centralize.plan(params, root, "gallery")
-    centralize.run_shard(job)
-    nfc, eta = params.centralize.nfc, params.centralize.fusion.eta
-    for name, setting in {
-        "base": Setting(),
-        "ipg": Setting(eta=eta),
-        "nfc": Setting(k1=nfc.k1, k2=nfc.k2),
-        "ipg_nfc": Setting(eta=eta, k1=nfc.k1, k2=nfc.k2),
-    }.items():
-        made = read_table(Layout(root).centralized("gallery") / f"{name}.parquet")
-        assert np.array_equal(features_of(images, setting, "gallery"), vectors(made))
+    for split in ("query", "gallery"):
+        (job,) = centralize.plan(params, root, split)
+        centralize.run_shard(job)
+    (job,) = score.plan(params, root, "")
+    score.run_shard(job)
+    scored = {
+        row["variant"]: row
+        for row in read_table(Layout(root).results / "summary.parquet").to_pylist()
+    }
+    query, gallery = (load_images(Layout(root), name) for name in ("query", "gallery"))
+    for name, chain in params.variants.items():
+        found, id2 = evaluate_setting(query, gallery, Setting.both(chain), params)
+        assert (found.mAP, found.rank(1), id2) == (
+            scored[name]["mAP"],
+            scored[name]["rank_1"],
+            scored[name]["id2"],
+        )
 
 
 def test_plots_have_the_same_bytes_twice(project: tuple[Path, Params], tmp_path: Path) -> None:

@@ -7,18 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2id.centralize import l2_normalize
+from pose2id.features import l2_normalize
 from pose2id.neighbors import nearest_neighbors
-from tasks.tables.neighbor_tables import join_parts, neighbor_table, search_part
-from tasks.tables.params import NfcParams
+from tasks.tables.neighbor_tables import KeptNeighbors, join_parts, search_part
 
-N, K = 60, 3
-PARAMS = NfcParams(k1=K, k2=K)
+N, K, MIB = 60, 3, 64
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "neighbors" / "gallery" / "base.parquet"
+    return tmp_path / "neighbors" / "gallery" / "raw.parquet"
 
 
 @pytest.fixture
@@ -27,8 +25,13 @@ def images() -> tuple[list[str], np.ndarray]:
     return [f"gallery/{row:04d}" for row in range(N)], l2_normalize(rows)
 
 
+def find(path, ids, features, k=K, search="exact", keep=True):
+    kept = KeptNeighbors(path, ids, keep=keep)
+    return kept(features, k, search=search, memory_mib=MIB), kept.n_known
+
+
 def check(path: Path, ids: list[str], features: np.ndarray, n_known: int) -> None:
-    table, found = neighbor_table(path, ids, features, PARAMS)
+    table, found = find(path, ids, features)
     fresh = nearest_neighbors(features, K)
     assert np.array_equal(table.ids, fresh.ids)
     assert np.array_equal(table.sq_distances, fresh.sq_distances)
@@ -51,7 +54,7 @@ def test_images_that_arrive_change_leave_or_are_renamed(path, images):
 def test_another_k_and_a_damaged_table_are_searched_anew(path, images):
     ids, features = images
     check(path, ids, features, 0)
-    _, found = neighbor_table(path, ids, features, NfcParams(k1=K + 1, k2=K))
+    _, found = find(path, ids, features, k=K + 1)
     assert found == 0
     check(path, ids, features, 0)
     path.write_bytes(path.read_bytes()[:100])
@@ -62,9 +65,17 @@ def test_an_approximate_table_is_never_taken_over(path, images):
     pytest.importorskip("faiss")
     ids, features = images
     for _ in range(2):
-        _, found = neighbor_table(path, ids, features, NfcParams(k1=K, k2=K, search="hnsw"))
+        _, found = find(path, ids, features, search="hnsw")
         assert found == 0
     assert not path.exists()
+
+
+def test_a_table_of_another_split_is_read_but_not_written(path, images):
+    ids, features = images
+    find(path, ids, features, keep=False)
+    assert not path.exists()
+    check(path, ids, features, 0)
+    assert find(path, ids, features, keep=False)[1] == N
 
 
 @pytest.mark.parametrize("n_shards", [1, 3, N + 5])
@@ -74,7 +85,7 @@ def test_parts_joined_are_the_whole_table(path, images, n_shards):
         if known:
             path.unlink()
             check(path, ids[:50], features[:50], 0)
-        parts = [search_part(path, ids, features, PARAMS, i, n_shards) for i in range(n_shards)]
+        parts = [search_part(path, ids, features, K, MIB, i, n_shards) for i in range(n_shards)]
         assert sum(parts) == N
         join_parts(path, n_shards)
         check(path, ids, features, N)

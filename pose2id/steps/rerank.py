@@ -1,8 +1,8 @@
-"""Re-ranking: k-reciprocal encoding with sparse rows, and average query expansion.
+"""Step `rerank`, at scoring: k-reciprocal re-ranking with sparse rows.
 
 k-reciprocal re-ranking mixes the distance of two images with how little their sets of reciprocal
 neighbours overlap. Each set has a few dozen members, so all of it fits in sparse matrices built
-from a neighbour table: memory grows with N * k, not N^2. Both methods are transductive.
+from a neighbour table: memory grows with N * k, not N^2.
 
 Source: Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017,
 arXiv 1701.08398.
@@ -10,19 +10,47 @@ arXiv 1701.08398.
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from pose2id.centralize import l2_normalize
-from pose2id.distances import FeatureDistances, Floats, Ints, check_sides, pair_sq_distances
+from pose2id.choices import RerankPrecision
 from pose2id.errors import DataError, ParamsError
-from pose2id.neighbors import NeighborTable, nearest_neighbors
+from pose2id.features import Floats, Ints, check_sides
+from pose2id.steps.base import FORBID_UNKNOWN, MAX_K, ScoringStep, check_range, possible_k
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from pose2id.distances import FeatureDistances
+    from pose2id.neighbors import NeighborTable
 
 _ROWS_PER_BLOCK = 4096
-Precision = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True)
+class RerankParams:
+    """Parameters of `rerank`.
+
+    Attributes:
+        k1: Size of the reciprocal neighbourhood.
+        k2: Images averaged in the local expansion, the image itself included; 1 = none.
+        lambda_value: Share of the original distance, 0 to 1.
+    """
+
+    k1: int = 20
+    k2: int = 6
+    lambda_value: float = 0.3
+
+    __pydantic_config__: ClassVar = FORBID_UNKNOWN
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_range("rerank", "k1", self.k1, 1, MAX_K)
+        check_range("rerank", "k2", self.k2, 1, MAX_K)
+        check_range("rerank", "lambda_value", self.lambda_value, 0, 1)
 
 
 class ReciprocalDistances:
@@ -36,7 +64,7 @@ class ReciprocalDistances:
         self,
         original: FeatureDistances,
         gains: sparse.csr_array,
-        apart: float,
+        disjoint: float,
         scale: Floats,
     ) -> None:
         """Keeps what blocks are computed from.
@@ -44,12 +72,12 @@ class ReciprocalDistances:
         Args:
             original: Distances before re-ranking, (Q, G).
             gains: `(Q, G)` how much nearer shared neighbours bring a pair.
-            apart: The Jaccard term of a pair without any shared neighbour.
+            disjoint: The Jaccard term of a pair without any shared neighbour.
             scale: `(Q,)` factor of the original distances.
         """
         self.shape = original.shape
         self.tolerance = scale * original.tolerance + np.float32(2.0**-21)
-        self._original, self._gains, self._apart, self._scale = original, gains, apart, scale
+        self._original, self._gains, self._apart, self._scale = original, gains, disjoint, scale
 
     def block(self, start: int, stop: int) -> Floats:
         """See `DistanceSource.block`."""
@@ -76,7 +104,7 @@ def k_reciprocal(
     k2: int = 6,
     lambda_value: float = 0.3,
     *,
-    precision: Precision = "float32",
+    precision: RerankPrecision = "float32",
     neighbors: NeighborTable | None = None,
     memory_mib: int = 256,
     device: str = "cpu",
@@ -105,7 +133,17 @@ def k_reciprocal(
     Raises:
         DataError: Unusable features, too few images for k1 and k2, or an unfit table.
         ParamsError: k1, k2 or lambda out of range.
+
+    Source: Zhong et al., CVPR 2017, arXiv 1701.08398.
+
+    Example:
+        >>> query, gallery = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0], [0.8, 0.6]])
+        >>> print(k_reciprocal(query, gallery, k1=1, k2=1).block(0, 1).round(2))
+        [[1.   0.27]]
     """
+    from pose2id.distances import FeatureDistances
+    from pose2id.neighbors import nearest_neighbors
+
     if k1 < 1 or k2 < 1 or not 0 <= lambda_value <= 1:
         raise ParamsError(
             f"k1 is {k1}, k2 is {k2} and lambda is {lambda_value}; allowed: k1 and k2 at least 1, "
@@ -134,13 +172,13 @@ def k_reciprocal(
         encoding.sort_indices()
         _round(encoding, precision)
     kind = np.float16 if precision == "float16" else np.float64
-    apart = float(kind(1 - lambda_value))
-    gains = _gains(encoding, len(query), lambda_value, apart, kind)
+    disjoint = float(kind(1 - lambda_value))
+    gains = _gains(encoding, len(query), lambda_value, disjoint, kind)
     scale = (lambda_value / farthest[: len(query)]).astype(np.float32)
-    return ReciprocalDistances(FeatureDistances(query, gallery), gains, apart, scale)
+    return ReciprocalDistances(FeatureDistances(query, gallery), gains, disjoint, scale)
 
 
-def _round(encoding: sparse.csr_array, precision: Precision) -> None:
+def _round(encoding: sparse.csr_array, precision: RerankPrecision) -> None:
     if precision == "float16":
         encoding.data = encoding.data.astype(np.float16).astype(np.float32)
 
@@ -150,6 +188,8 @@ def _membership(ids: Ints, k: int) -> sparse.csr_array:
 
     Columns are stored nearest first, which fixes the order in which products with it sum up.
     """
+    from scipy import sparse
+
     n = len(ids)
     columns = np.concatenate([np.arange(n)[:, None], ids[:, :k]], axis=1)
     starts = np.arange(0, n * (k + 1) + 1, k + 1)
@@ -165,6 +205,10 @@ def _reciprocal(ids: Ints, k: int) -> sparse.csr_array:
 
 def _encode(features: Floats, ids: Ints, farthest_sq: Floats, k1: int) -> sparse.csr_array:
     """Rows of weights over each image's expanded reciprocal set, each summing to 1."""
+    from scipy import sparse
+
+    from pose2id.distances import pair_sq_distances
+
     wide = _reciprocal(ids, k1)
     half = _reciprocal(ids, int(np.around(k1 / 2)))
     half_sizes = np.diff(half.indptr)
@@ -194,14 +238,16 @@ def _gains(
     encoding: sparse.csr_array,
     n_queries: int,
     lambda_value: float,
-    apart: float,
+    disjoint: float,
     kind: type[np.floating],
 ) -> sparse.csr_array:
-    """How much nearer the Jaccard term is than `apart`, for pairs that share a neighbour.
+    """How much nearer the Jaccard term is than `disjoint`, for pairs that share a neighbour.
 
     The Jaccard similarity of two weight rows is the sum of their minima over the sum of their
     maxima; rows sum to 1, so the latter is 2 - the former.
     """
+    from scipy import sparse
+
     queries = encoding[:n_queries]
     holders = encoding[n_queries:].tocsc()  # column -> gallery images that contain it
     n_gallery = holders.shape[0]
@@ -225,7 +271,7 @@ def _gains(
         gallery = shared.nonzero()[0]
         jaccard = 1 - shared[gallery] / (2 - shared[gallery])
         columns.append(gallery.astype(np.int32))
-        values.append((apart - (jaccard * (1 - lambda_value)).astype(np.float64)).astype("f4"))
+        values.append((disjoint - (jaccard * (1 - lambda_value)).astype(np.float64)).astype("f4"))
         ends.append(ends[-1] + len(gallery))
     return sparse.csr_array(
         (np.concatenate(values), np.concatenate(columns), np.array(ends)),
@@ -233,31 +279,19 @@ def _gains(
     )
 
 
-def average_query_expansion(
-    query: NDArray[np.floating], gallery: NDArray[np.floating], k: int = 3
-) -> Floats:
-    """Replaces each query by the normalised mean of itself and its k nearest gallery features.
+def _distances(
+    query: Floats, gallery: Floats, params: RerankParams
+) -> tuple[ReciprocalDistances, tuple[str, ...]]:
+    n_others = len(query) + len(gallery) - 1
+    k1, notes = possible_k("rerank", "k1", params.k1, n_others)
+    k2, more = possible_k("rerank", "k2", params.k2, n_others)
+    return k_reciprocal(query, gallery, k1, k2, params.lambda_value), (*notes, *more)
 
-    Args:
-        query: `(Q, D)` features.
-        gallery: `(G, D)` features.
-        k: Gallery images that join each query.
 
-    Returns:
-        `(Q, D) float32`, rows of norm 1.
-
-    Raises:
-        DataError: Unusable features or fewer than k gallery images.
-        ParamsError: k below 1.
-
-    Example:
-        >>> average_query_expansion(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), k=1).tolist()
-        [[0.7071067690849304, 0.7071067690849304]]
-
-    Source: Chum et al., "Total Recall", ICCV 2007.
-    """
-    expanded, others = l2_normalize(query), l2_normalize(gallery)
-    table = nearest_neighbors(others, k, queries=expanded)
-    for slot in range(k):
-        expanded += others[table.ids[:, slot]]
-    return l2_normalize(expanded)
+STEP = ScoringStep(
+    name="rerank",
+    words="then k-reciprocal re-ranking",
+    source="Zhong et al., CVPR 2017, arXiv 1701.08398",
+    params=RerankParams,
+    distances=_distances,
+)

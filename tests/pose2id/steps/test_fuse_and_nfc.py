@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose2id.centralize import fuse, l2_normalize, mutual_neighbors, nfc
 from pose2id.errors import DataError, ParamsError
+from pose2id.features import l2_normalize
 from pose2id.neighbors import nearest_neighbors
+from pose2id.steps.fuse import fuse
+from pose2id.steps.nfc import mutual_neighbors, nfc
 
 unhurried = settings(deadline=None, max_examples=50)  # machines may be busy
 OFFICIAL = Path("../shared/fixtures/official/nfc.npz")
@@ -153,16 +155,18 @@ def test_fusion_follows_both_published_forms():
     f, g = normal(4, 6), normal(4, 8, 6, seed=1)
     demo = f + 2 * g.mean(axis=1)
     text = f + 1 * g.sum(axis=1)
-    assert np.allclose(fuse(f, g), l2_normalize(demo), atol=1e-6)
+    assert np.allclose(fuse(f, g, eta=2), l2_normalize(demo), atol=1e-6)
     assert np.allclose(fuse(f, g, reduce="sum", eta=1), l2_normalize(text), atol=1e-6)
     assert np.allclose(fuse(f, g, eta=8), fuse(f, g, reduce="sum", eta=1), atol=1e-6)
 
 
 def test_maximum_and_concatenation():
     f, g = normal(3, 4), normal(3, 2, 4, seed=1)
-    assert np.allclose(fuse(f, g, reduce="max"), l2_normalize(f + 2 * g.max(axis=1)), atol=1e-6)
+    assert np.allclose(
+        fuse(f, g, reduce="max", eta=2), l2_normalize(f + 2 * g.max(axis=1)), atol=1e-6
+    )
     wide = np.concatenate([f, 2 * g[:, 0], 2 * g[:, 1]], axis=1)
-    assert np.allclose(fuse(f, g, reduce="concat"), l2_normalize(wide), atol=1e-6)
+    assert np.allclose(fuse(f, g, reduce="concat", eta=2), l2_normalize(wide), atol=1e-6)
 
 
 @pytest.mark.parametrize("reduce", ["mean", "sum", "max"])
@@ -184,7 +188,7 @@ def test_a_row_without_accepted_pictures_keeps_the_original(reduce):
 
 def test_concatenation_fills_rejected_pictures_with_the_original():
     f, g = normal(1, 4), normal(1, 2, 4, seed=1)
-    fused = fuse(f, g, reduce="concat", weights=np.array([[False, True]]))
+    fused = fuse(f, g, reduce="concat", eta=2, weights=np.array([[False, True]]))
     expected = l2_normalize(np.concatenate([f, 2 * f, 2 * g[:, 1]], axis=1))
     assert np.allclose(fused, expected, atol=1e-6)
 
@@ -194,8 +198,10 @@ def test_weights_weigh():
     weights = np.array([[3.0, 1.0]])
     mean = f + 2 * (3 * g[:, 0] + g[:, 1]) / 4
     total = f + 2 * (3 * g[:, 0] + g[:, 1])
-    assert np.allclose(fuse(f, g, weights=weights), l2_normalize(mean), atol=1e-6)
-    assert np.allclose(fuse(f, g, reduce="sum", weights=weights), l2_normalize(total), atol=1e-6)
+    assert np.allclose(fuse(f, g, eta=2, weights=weights), l2_normalize(mean), atol=1e-6)
+    assert np.allclose(
+        fuse(f, g, reduce="sum", eta=2, weights=weights), l2_normalize(total), atol=1e-6
+    )
 
 
 def test_unusable_fusions_are_refused():

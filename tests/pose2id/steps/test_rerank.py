@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.peers import dense_rerank
-from pose2id.centralize import l2_normalize
 from pose2id.errors import DataError, ParamsError
+from pose2id.features import l2_normalize
 from pose2id.metrics import evaluate
 from pose2id.neighbors import nearest_neighbors
-from pose2id.rerank import average_query_expansion, k_reciprocal
+from pose2id.steps.rerank import k_reciprocal
 
 OFFICIAL = Path("../shared/fixtures/official/reid_metrics.npz")
 
@@ -115,14 +115,3 @@ def test_unusable_parameters_are_refused():
         k_reciprocal(x[:3], x[3:], 3, 2, 2)
     with pytest.raises(ParamsError, match="allowed: float32, float16"):
         k_reciprocal(x[:3], x[3:], 3, 2, precision="int8")
-
-
-def test_query_expansion_averages_the_nearest_gallery_images():
-    x = clusters(30)
-    expanded = average_query_expansion(x[:4], x[4:], k=2)
-    for query, row in zip(x[:4], expanded, strict=True):
-        near = np.argsort(np.square(x[4:] - query).sum(axis=1))[:2]
-        expected = query + x[4:][near].sum(axis=0)
-        assert np.allclose(row, expected / np.linalg.norm(expected), atol=1e-6)
-    with pytest.raises(DataError, match="choose k <= 26"):
-        average_query_expansion(x[:4], x[4:], k=27)

@@ -1,0 +1,26 @@
+"""The values that a parameter may take, where it is one of a few words: their only list.
+
+Parameters, command-line options, registries and messages are made from these. The module imports
+nothing, so that parameters are checked without loading a network's libraries.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["float32", "bfloat16", "float16"]  # of the generator's networks
+Solver = Literal["ddim", "dpmpp", "unipc"]
+Noise = Literal["per_pose", "per_image"]
+PictureFormat = Literal["png", "jpeg", "webp"]
+ChannelOrder = Literal["rgb", "bgr"]
+
+Search = Literal["exact", "hnsw", "ivf"]  # of nearest neighbours
+Reduce = Literal["mean", "sum", "max", "concat"]  # of a picture's drawings
+DrawingWeights = Literal["uniform", "identity_similarity"]
+NeighborWeights = Literal["uniform", "inverse_distance", "exponential"]
+RerankPrecision = Literal["float32", "float16"]  # float16 repeats the published code
+Reference = Literal["own", "gallery", "train"]  # the set that statistics or neighbours are from
+
+Severity = Literal["warn", "quarantine", "fail"]  # of a row that is not as expected
+Consequence = Literal["warn", "fail"]  # of a result that is not as expected

@@ -1,0 +1,1 @@
+"""The steps of a chain, one module each: its function, its parameters, its source."""
