@@ -1,10 +1,10 @@
 """What each step is worth on real people: `python -m benchmarks.real_people --work FOLDER`.
 
-Feature networks x chains x generators on a dataset in Market-1501's layout. eta and k are chosen on
-the people of `bounding_box_train`, whom nothing else of the table looks at: one query per person and
-camera, the other pictures are the gallery. Intervals are paired bootstraps of the queries against
-the same network's base. Drawings and features are kept in the work folder, so that a second run
-takes seconds. Drawn pictures of real people stay there: never publish them.
+Feature networks x chains x generators on a dataset in the layout of Market-1501. eta and k are
+chosen on the people of `bounding_box_train`, whom nothing else of the table looks at: one query per
+person and camera, the other pictures are the gallery. Intervals are paired bootstraps of the
+queries against the base of the same network. Drawings and features are kept in the work folder, so
+that a second run takes seconds. Drawn pictures of real people stay there: never publish them.
 """
 
 from __future__ import annotations
