@@ -86,11 +86,11 @@ def test_too_little_gpu_memory_means_smaller_groups(
     expected = make(references[:3], keypoints, SEEDS[:3])
     draw_rows, sizes = make._draw_rows, []
 
-    def out_of_memory_above_three(noise, *rest):
-        sizes.append(len(noise))
-        if len(noise) > 3:
+    def out_of_memory_above_three(rows, identity):
+        sizes.append(len(rows.noise))
+        if len(rows.noise) > 3:
             raise torch.cuda.OutOfMemoryError
-        return draw_rows(noise, *rest)
+        return draw_rows(rows, identity)
 
     monkeypatch.setattr(make, "_draw_rows", out_of_memory_above_three)
     with caplog.at_level(logging.WARNING):
