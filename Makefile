@@ -14,7 +14,7 @@ help:  ## list the commands
 	@touch $@
 
 demo: .venv/installed  ## run the whole job on the built-in dataset
-	$(BIN)/python -m flows.demo
+	$(BIN)/pose2id demo
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -25,4 +25,4 @@ check: .venv/installed  ## lint, types, layering
 	$(BIN)/python -m pytest -q tests/test_dag.py
 
 serve: .venv/installed  ## Prefect server, worker and the nightly deployment, on loopback
-	$(BIN)/python -m flows.serve
+	$(BIN)/pose2id serve

@@ -35,9 +35,9 @@ from tests.flows.conftest import save_tiny_model, tiny_copy
 
 # Way of running -> command and values of params.yaml; none changes a byte.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "demo": ("flows.cli.demo", {"runtime__runner": "threads", "runtime__workers": 1}),
-    "processes": ("flows.cli.demo", {"runtime__runner": "processes", "runtime__workers": 2}),
-    "flow": ("flows.orchestration.pipeline", {"runtime__runner": "threads", "runtime__workers": 2}),
+    "demo": ("pose2id demo", {"runtime__runner": "threads", "runtime__workers": 1}),
+    "processes": ("pose2id demo", {"runtime__runner": "processes", "runtime__workers": 2}),
+    "flow": ("pose2id run", {"runtime__runner": "threads", "runtime__workers": 2}),
     "part": (
         "dvc repro features@query",
         {"runtime__runner": "threads", "runtime__workers": 1},
@@ -48,11 +48,11 @@ KINDS = {
     "resource_tracker": "helper",
     "multiprocessing.spawn": "worker process",
     "uvicorn": "Prefect server",
-    "flows.orchestration.pipeline": "flow",
-    "flows.cli.stage": "stage",
-    "flows.cli.render": "stage render",
+    "pose2id run": "flow",
+    "pose2id stage": "stage",
+    "pose2id render": "stage render",
     "-m dvc": "dvc",
-    "flows.cli.demo": "command",
+    "pose2id demo": "command",
 }
 MAX_KILLS_PER_ROUND = 6
 GONE_TIMEOUT_S = 60
@@ -118,7 +118,7 @@ def main() -> int:
             seed=options.seed,
             ways=options.ways.split(","),
             disks=not options.no_disks,
-            tell=lambda line: print(line, flush=True),
+            say=lambda line: print(line, flush=True),
         )
     print(tally)
     return 1 if tally.differences else 0
@@ -131,7 +131,7 @@ def campaign(
     seed: int,
     ways: list[str],
     disks: bool,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Tally:
     """Kills runs until the number is reached.
 
@@ -141,7 +141,7 @@ def campaign(
         seed: Of moments and processes.
         ways: Keys of `WAYS`, taken in turn.
         disks: Whether to try faults of disks, too.
-        tell: Called with a line of progress.
+        say: Called with a line of progress.
 
     Returns:
         What was found.
@@ -172,14 +172,14 @@ def campaign(
         tally.images_made_again += again
         tally.most_made_again_per_kill = max(tally.most_made_again_per_kill, again / n_kills)
         tally.rounds += 1
-        tell(f"round {tally.rounds} ({way}): {n_kills} kills, {len(tally.differences)} differences")
+        say(f"round {tally.rounds} ({way}): {n_kills} kills, {len(tally.differences)} differences")
     if disks:
         for kind, fault in DISK_FAULTS.items():
             wipe(project)
             tally.disks[kind] = fault(project)
             finish(project, "demo")
             compare(expected, project.outs(), f"disk: {kind}", tally)
-            tell(f"disk: {kind}: {tally.disks[kind]}")
+            say(f"disk: {kind}: {tally.disks[kind]}")
     return tally
 
 
@@ -228,7 +228,7 @@ def finish(project: Project, way: str, tally: Tally | None = None) -> None:
             break
         tally.refusals.append(said(project))
         if WAYS[way][0].startswith("dvc"):
-            project.run("flows.process.repair")  # the other commands do it themselves
+            project.run("pose2id", "mend")  # the other commands do it themselves
     raise RuntimeError(f"{way} does not complete:\n{said(project)}")
 
 
@@ -278,7 +278,7 @@ def kind_of(process: psutil.Process) -> str:
     for mark, kind in KINDS.items():
         if mark in command:
             return (
-                f"stage {command.split('flows.cli.stage ')[1].split()[0]}"
+                f"stage {command.split('pose2id stage ')[1].split()[0]}"
                 if kind == "stage"
                 else kind
             )

@@ -60,7 +60,7 @@ def prepare(folder: Path, n_images: int, model: Path | None) -> Project:
     # Per test person: 2 queries and 4 gallery pictures; a fifth of all images is for training.
     identities = max(3, round(0.8 * n_images / 6))
     project.run(
-        *("flows.cli.render", "images", "--test-identities", str(identities), "--cameras", "4"),
+        *("pose2id", "render", "images", "--test-identities", str(identities), "--cameras", "4"),
         *("--train-identities", str(max(2, round(0.2 * n_images / 4))), "--queries", "2"),
         *("--images-per-camera", "1", "--distractors", "0", "--junk", "0"),
     )

@@ -60,15 +60,13 @@ def measure(folder: Path, people: int) -> tuple[int, float, float, float]:
     project.set(splits=["train", "query", "gallery"])  # as the demo
     project.set("data/demo/params.yaml", test_identities=people)
     project.run("dvc", "repro", "data/demo/dvc.yaml:render")
-    project.run(
-        "flows.orchestration.pipeline"
-    )  # Prefect makes its database once, which is not counted
+    project.run("pose2id", "run")  # Prefect makes its database once, which is not counted
     n_images = len(list((project.root / "data" / "demo").rglob("*.jpg")))
     return (
         n_images,
         seconds(project, "-c", PLAIN),
         seconds(project, "-m", "dvc", "repro"),
-        seconds(project, "-m", "flows.orchestration.pipeline"),
+        seconds(project, "-m", "pose2id", "run"),
     )
 
 
@@ -85,7 +83,7 @@ def compare_runners(folder: Path) -> None:
         for shards in SHARDS:
             project.set(shards=shards)
             found[shards] = seconds(
-                project, "-m", "flows.cli.stage", "generate", "gallery", fresh=False
+                project, "-m", "pose2id", "stage", "generate", "gallery", fresh=False
             )
         price = (found[many] - found[few]) / (many - few)
         print(f"{runner:>10}{found[few]:>12.1f}{found[many]:>12.1f}{price:>10.3f}", flush=True)

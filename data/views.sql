@@ -68,11 +68,11 @@ SELECT * FROM read_parquet('data/results/identities.parquet');
 CREATE VIEW rankings AS
 SELECT * FROM read_parquet('data/results/rankings.parquet');
 
--- What each step of the method adds, by `python -m flows.ablate`.
+-- What each step of the method adds, by `pose2id ablate`.
 CREATE VIEW ablation AS
 SELECT * FROM read_parquet('data/ablation.parquet');
 
--- The trials of `python -m flows.tune`.
+-- The trials of `pose2id tune`.
 CREATE VIEW tuning AS
 SELECT * FROM read_parquet('data/tuning/study.parquet');
 

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pose2id.errors import DataError
 from pose2id.features import Floats, Ints, check_sides
+from pose2id.speed import keep_freed_memory, onednn_operand
 
 _MIN_CHUNKS_FOR_THREADS = 32  # starting threads costs about as much as measuring ten chunks
-_KEPT_BYTES = 2**25 - 2**16  # a little below glibc's limit of 32 MiB
 _PAIRS_PER_CHUNK = 512  # keeps the float64 differences of 768-d features inside the L2 cache
 
 
@@ -157,13 +156,13 @@ class FeatureDistances:
         # The worst case of a float32 sum of D products, and a few roundings around it.
         scale = (self._query.shape[1] + 8) * 2.0**-24
         self.tolerance: Floats = (scale * (query_norms + gallery_norms.max())).astype(np.float32)
-        _keep_freed_memory()
-        self._weight = _operand(torch.from_numpy(self._gallery))
-        self._bias = _operand(torch.from_numpy(gallery_norms.astype(np.float32)))
+        keep_freed_memory()
+        self._weight = onednn_operand(torch.from_numpy(self._gallery))
+        self._bias = onednn_operand(torch.from_numpy(gallery_norms.astype(np.float32)))
 
     def block(self, start: int, stop: int) -> Floats:
         """See `DistanceSource.block`."""
-        query = _operand(torch.from_numpy(-2 * self._query[start:stop]))
+        query = onednn_operand(torch.from_numpy(-2 * self._query[start:stop]))
         with full_float32():
             product = F.linear(query, self._weight, self._bias).to_dense()
         product += torch.from_numpy(self._query_norms[start:stop, None])
@@ -173,19 +172,3 @@ class FeatureDistances:
     def exact(self, queries: Ints, gallery: Ints) -> Floats:
         """See `DistanceSource.exact`."""
         return pair_sq_distances(self._query, self._gallery, queries, gallery)
-
-
-def _keep_freed_memory() -> None:
-    """Has glibc keep the memory of one block for the next.
-
-    It raises the size up to which it does so to that of the largest piece that was freed, at most
-    32 MiB. Otherwise the kernel gets each block's memory back and clears it again for the next,
-    which takes half as long as the product itself.
-    """
-    torch.empty(_KEPT_BYTES, dtype=torch.uint8)
-
-
-def _operand(tensor: Tensor) -> Tensor:
-    """Hands a product to oneDNN, which is about twice as fast as MKL on AMD processors."""
-    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return tensor.to_mkldnn() if available else tensor

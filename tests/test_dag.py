@@ -26,10 +26,10 @@ PARAMS = ROOT / "tasks/tables/params.py"
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
-def imported(path: Path) -> set[str]:
-    """Dotted names of everything that a module imports, at any depth of its code."""
+def imported(tree: ast.AST) -> set[str]:
+    """Dotted names of everything that code imports, at any depth."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -37,15 +37,59 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def local_files(path: Path) -> set[Path]:
-    """The project's own modules that a module imports directly."""
+def resolved(tree: ast.AST) -> set[Path]:
+    """The project's own modules that code imports directly."""
     found = set()
-    for name in imported(path):
+    for name in imported(tree):
         base = ROOT.joinpath(*name.split("."))
         for candidate in (base.with_suffix(".py"), base / "__init__.py"):
             if name.split(".")[0] in LAYERS and candidate.is_file():
                 found.add(candidate)
     return found
+
+
+def parsed(path: Path) -> ast.AST:
+    """The code of a module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def local_files(path: Path) -> set[Path]:
+    """The project's own modules that a module imports directly."""
+    return resolved(parsed(path))
+
+
+def run_time_imports(path: Path) -> set[Path]:
+    """The project's modules that a module imports when it is imported, or when it works.
+
+    What stands under `if TYPE_CHECKING:` is never imported.
+    """
+    tree = parsed(path)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    return {found for found in resolved(tree) if found != path}
+
+
+def circles(needs: dict[Path, set[Path]]) -> list[list[Path]]:
+    """Groups of modules each of which needs all others of the group, directly or not."""
+    reached: dict[Path, set[Path]] = {}
+    for path in needs:
+        todo, reached[path] = [path], set()
+        while todo:
+            new = needs.get(todo.pop(), set()) - reached[path]
+            reached[path] |= new
+            todo += new
+    groups = {
+        tuple(sorted(other for other in reached[path] if path in reached.get(other, ())))
+        for path in needs
+        if path in reached[path]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def names(paths: list[Path]) -> list[str]:
+    """Paths within the checkout."""
+    return [str(path.relative_to(ROOT)) for path in paths]
 
 
 def closure(path: Path) -> set[Path]:
@@ -61,10 +105,21 @@ def closure(path: Path) -> set[Path]:
     return seen
 
 
+def test_no_modules_import_each_other() -> None:
+    needs = {path: run_time_imports(path) for path in MODULES}
+    assert [names(circle) for circle in circles(needs)] == []
+
+
+def test_a_circle_within_a_function_is_seen() -> None:
+    a, b, c = Path("a"), Path("b"), Path("c")
+    assert circles({a: {b}, b: {c}, c: {a}}) == [[a, b, c]]
+    assert circles({a: {b, c}, b: {c}, c: set()}) == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down_the_layers(path: Path) -> None:
     layer = path.relative_to(ROOT).parts[0]
-    tops = {name.split(".")[0] for name in imported(path)}
+    tops = {name.split(".")[0] for name in imported(parsed(path))}
     assert not (tops & set(LAYERS)) - LAYERS[layer]
     assert not tops & FORBIDDEN.get(layer, set())
 

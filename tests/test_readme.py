@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from flows.cli.main import app
 from flows.cli.query import answer
 from flows.cli.questions import read_questions
 from tasks.tables.catalog import build_catalog, connect
@@ -19,14 +19,15 @@ from tests.tasks.factory import Spec, write_project
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = re.compile(r"```\w*\n.+?\n```|^    [^\n]+|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 SQL = re.findall(r"```sql\n(.+?)\n```", README, re.DOTALL)
-COMMANDS = sorted(
+USES = sorted(
     {
-        (module, *re.findall(r"--[a-z][a-z-]+", rest))
+        (command, *re.findall(r"--[a-z][a-z-]+", rest))
         for document in DOCUMENTS
-        for module, rest in re.findall(
-            r"python -m ((?:flows|benchmarks)\.\w+)([^`\n|#]*)",
-            document.read_text(encoding="utf-8"),
+        for command, rest in re.findall(
+            r"((?<!from )pose2id (?!import)[a-z]+|python -m benchmarks\.\w+)([^`\n|#]*)",
+            "\n".join(CODE.findall(document.read_text(encoding="utf-8"))),
         )
     }
 )
@@ -35,7 +36,7 @@ COMMANDS = sorted(
 def test_the_ten_questions_are_those_of_the_command():
     assert [question.sql for question in read_questions()] == SQL
     assert all(f"**{question.text}**" in README for question in read_questions())
-    assert all(f"flows.cli.query {question.name}" in README for question in read_questions())
+    assert all(f"pose2id query {question.name}" in README for question in read_questions())
 
 
 @pytest.fixture(scope="module")
@@ -63,27 +64,21 @@ def test_links_lead_to_files(document: Path):
     assert missing == []
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_commands_and_their_options_exist(command: tuple[str, ...]):
-    module, *options = command
-    if module.startswith("flows.") and hasattr(importlib.import_module(module), "app"):
-        text = _help(module)
-        commands = text.partition("Commands")[2]
-        for name in re.findall(r"^\W*([a-z]+)  ", commands, re.MULTILINE):
-            text += _help(module, name)
+@pytest.mark.parametrize("use", USES, ids=" ".join)
+def test_commands_and_their_options_exist(use: tuple[str, ...]):
+    command, *options = use
+    program, name = command.split()[0], command.split()[-1]
+    if program == "pose2id":
+        text = helps(name)
     else:
-        text = Path(ROOT, *module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        text = Path(ROOT, *name.split(".")).with_suffix(".py").read_text(encoding="utf-8")
     assert [option for option in options if option not in text] == []
 
 
-def _help(module: str, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *command, "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PATH": "", "COLUMNS": "200", "TERM": "dumb"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def helps(name: str) -> str:
+    """The help of a command and of the commands below it."""
+    listed = get_command(app).get_command(None, name)
+    assert listed is not None, name
+    command = get_command(import_module(f"flows.cli.{name}").app)
+    below = getattr(command, "commands", {}).values()
+    return "".join(" ".join(one.opts) for each in (command, *below) for one in each.params)

@@ -1,6 +1,6 @@
-"""Alias of `flows.cli.ablate`."""
+"""Alias of `pose2id ablate`, kept for one release."""
 
-import runpy
+from flows.cli.main import run_alias
 
 if __name__ == "__main__":
-    runpy.run_module("flows.cli.ablate", run_name="__main__", alter_sys=True)
+    run_alias("ablate")

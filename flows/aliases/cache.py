@@ -1,6 +1,6 @@
-"""Alias of `flows.cli.cache`."""
+"""Alias of `pose2id cache`, kept for one release."""
 
-import runpy
+from flows.cli.main import run_alias
 
 if __name__ == "__main__":
-    runpy.run_module("flows.cli.cache", run_name="__main__", alter_sys=True)
+    run_alias("cache")

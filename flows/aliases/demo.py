@@ -1,6 +1,6 @@
-"""Alias of `flows.cli.demo`."""
+"""Alias of `pose2id demo`, kept for one release."""
 
-import runpy
+from flows.cli.main import run_alias
 
 if __name__ == "__main__":
-    runpy.run_module("flows.cli.demo", run_name="__main__", alter_sys=True)
+    run_alias("demo")

@@ -1,6 +1,6 @@
-"""Alias of `flows.process.repair`."""
+"""Alias of `pose2id mend`, kept for one release."""
 
-import runpy
+from flows.cli.main import run_alias
 
 if __name__ == "__main__":
-    runpy.run_module("flows.process.repair", run_name="__main__", alter_sys=True)
+    run_alias("mend", old="mending")

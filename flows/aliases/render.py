@@ -1,6 +1,6 @@
-"""Alias of `flows.cli.render`."""
+"""Alias of `pose2id render`, kept for one release."""
 
-import runpy
+from flows.cli.main import run_alias
 
 if __name__ == "__main__":
-    runpy.run_module("flows.cli.render", run_name="__main__", alter_sys=True)
+    run_alias("render")

@@ -1,6 +1,6 @@
-"""Alias of `flows.cli.tune`."""
+"""Alias of `pose2id tune`, kept for one release."""
 
-import runpy
+from flows.cli.main import run_alias
 
 if __name__ == "__main__":
-    runpy.run_module("flows.cli.tune", run_name="__main__", alter_sys=True)
+    run_alias("tune")

@@ -1,6 +1,6 @@
-"""Alias of `flows.cli.weights`."""
+"""Alias of `pose2id weights`, kept for one release."""
 
-import runpy
+from flows.cli.main import run_alias
 
 if __name__ == "__main__":
-    runpy.run_module("flows.cli.weights", run_name="__main__", alter_sys=True)
+    run_alias("weights")

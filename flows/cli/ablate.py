@@ -1,41 +1,37 @@
-"""`python -m flows.ablate`: what each step of the method adds on this project's features."""
+"""Measures what each step of the method adds."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from flows.cli.project import PARAMS_FILE, Params
+
+app = typer.Typer()
 
 
 @app.command()
 def main(
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Scores query against gallery under every setting of the paper's ablation."""
-    from flows.cli.console import friendly_errors, progress, setup_logging, show, show_table
+    from flows.cli.console import progress, setup_logging, show, show_table
 
     setup_logging()
-    with friendly_errors():
-        from tasks.reporting.studies import write_studies_page
-        from tasks.studies.ablation import run_ablation
-        from tasks.tables.catalog import build_catalog
-        from tasks.tables.params import load_params
-        from tasks.tables.schema import Layout
+    from tasks.reporting.studies import write_studies_page
+    from tasks.studies.ablation import run_ablation
+    from tasks.tables.catalog import build_catalog
+    from tasks.tables.params import load_params
+    from tasks.tables.schema import Layout
 
-        parameters = load_params(params)
-        with progress("ablation", 0, "settings") as advance:
-            table = run_ablation(parameters, Path(), lambda: advance(1))
-        layout = Layout()
-        write_studies_page(layout)
-        build_catalog(layout, parameters.splits)
-        columns = ("study", "setting", "value", "mAP", "rank_1", "mINP", "id2")
-        show_table(columns, [tuple(row[c] for c in columns) for row in table.to_pylist()])
-        show(f"table: {layout.ablation} (view `ablation`)")
-        show(f"page:  {layout.reports / 'studies.html'}")
-
-
-if __name__ == "__main__":
-    app()
+    parameters = load_params(params)
+    with progress("ablation", 0, "settings") as advance:
+        table = run_ablation(parameters, Path(), lambda: advance(1))
+    layout = Layout()
+    write_studies_page(layout)
+    build_catalog(layout, parameters.splits)
+    columns = ("study", "setting", "value", "mAP", "rank_1", "mINP", "id2")
+    show_table(columns, [tuple(row[c] for c in columns) for row in table.to_pylist()])
+    show(f"table: {layout.ablation} (view `ablation`)")
+    show(f"page:  {layout.reports / 'studies.html'}")

@@ -1,19 +1,17 @@
-"""`python -m flows.cache`: size and age of the row cache, pruning, and making an image again."""
+"""Shows and prunes finished rows, and makes an image again."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.console import friendly_errors, show, show_table
+from flows.cli.console import show, show_table
 from pose2id.errors import DataError, ParamsError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 UNITS_BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -42,7 +40,6 @@ def show_usage() -> None:
 
 
 @app.command()
-@friendly_errors()
 def prune(
     unused_for: Annotated[str, typer.Option(help="Such as 30d, 12h or 90m.")] = "",
     max_size: Annotated[str, typer.Option(help="Such as 20G or 500M.")] = "",
@@ -64,11 +61,11 @@ def prune(
 
 
 @app.command()
-@friendly_errors()
 def remake(
     image_id: Annotated[str, typer.Argument(help="Such as query/0001_c1s1_000001_00.")],
 ) -> None:
     """Draws one image again in all poses and brings everything after it up to date."""
+    from flows.process.dvc import reproduce
     from flows.process.lock import pipeline_lock
     from tasks.tables.cache import forget
     from tasks.tables.schema import Layout
@@ -79,14 +76,11 @@ def remake(
     if not n_dropped:
         raise DataError(
             f"no row of {image_id!r} is in the cache; image ids look like "
-            "'query/0001_c1s1_000001_00': python -m flows.query \"SELECT image_id FROM index\""
+            "'query/0001_c1s1_000001_00': pose2id query \"SELECT image_id FROM index\""
         )
     show(f"{n_dropped} rows of {image_id} dropped; making them again")
-    dvc = [sys.executable, "-m", "dvc", "repro"]
     for options in (["-f", "-s", f"generate@{split}"], ["-f", "-s", f"features@{split}"], []):
-        done = subprocess.run([*dvc, *options], check=False)
-        if done.returncode:
-            raise typer.Exit(done.returncode)
+        reproduce(*options)
 
 
 def _quantity(text: str, units: dict[str, int]) -> float:
@@ -94,7 +88,3 @@ def _quantity(text: str, units: dict[str, int]) -> float:
     if match is None:
         raise ParamsError(f"{text!r} is not a quantity; a number and one of {', '.join(units)}")
     return float(match[1]) * units[match[2]]
-
-
-if __name__ == "__main__":
-    app()

@@ -15,12 +15,18 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pose2id.errors import Pose2IdError
+from flows.process.failure import WorkFailedError
+from pose2id.errors import Pose2IdError, QualityError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-ERROR_EXIT_CODE = 2
+WORK_FAILED, CANNOT_BE_DONE = 1, 2
+EXIT_CODES = """\
+    0  done
+    1  the work failed: a stage, a gate, the disk; or a defect, with a traceback
+    2  cannot be done as asked: options, parameters, data, something missing
+  130  stopped by Ctrl-C; 143 by SIGTERM, 128 + n by signal n"""
 MAX_CELL_CHARS = 120
 FOLDED_TEXT_CHARS = 16  # narrower than this, a text column is not worth reading
 MAX_LIST_ITEMS = 6
@@ -64,25 +70,31 @@ def setup_logging(level: int = logging.INFO) -> None:
 
 @contextlib.contextmanager
 def friendly_errors() -> Iterator[None]:
-    """Shows an error that is meant for the user as one paragraph and ends with exit code 2.
+    """Shows an error that is meant for the user as one paragraph and ends with its exit code.
 
     Works as `with friendly_errors():` and as a decorator below `@app.command()`. Anything else
     that goes wrong is a defect and keeps its traceback.
 
     Raises:
-        SystemExit: With code 2, in place of a `Pose2IdError`.
+        SystemExit: In place of a `Pose2IdError`, with code 1 or 2 as `EXIT_CODES` says.
     """
     try:
         yield
     except Pose2IdError as error:
-        message = "\n".join(printable(line) for line in str(error).splitlines())
-        if sys.stderr.isatty():
-            from rich.text import Text
+        show_error(str(error))
+        failed = isinstance(error, WorkFailedError | QualityError)
+        raise SystemExit(WORK_FAILED if failed else CANNOT_BE_DONE) from None
 
-            console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))
-        else:
-            sys.stderr.write(f"error: {message}\n")
-        raise SystemExit(ERROR_EXIT_CODE) from None
+
+def show_error(text: str) -> None:
+    """Writes what went wrong to stderr, as every command does."""
+    message = "\n".join(printable(line) for line in text.splitlines())
+    if sys.stderr.isatty():
+        from rich.text import Text
+
+        console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))
+    else:
+        sys.stderr.write(f"error: {message}\n")
 
 
 def show(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Ways out: `python -m flows.export --format hf --split train --out exports/train`."""
+"""Writes pictures or features in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import friendly_errors
+from flows.cli.project import PARAMS_FILE, Params, as_given
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 class Format(StrEnum):
@@ -25,7 +25,6 @@ class Format(StrEnum):
 
 
 @app.command()
-@friendly_errors()
 def main(
     file_format: Annotated[
         Format,
@@ -38,7 +37,9 @@ def main(
     split: Annotated[
         list[str] | None, typer.Option(help="Split; may be given more than once. Default: all.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder. Default: exports/FORMAT.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder. Default: exports/FORMAT.", callback=as_given)
+    ] = None,
     features: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +56,7 @@ def main(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export.")
     ] = False,
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Exports generated pictures or features of any split, training images included.
 
@@ -87,7 +88,3 @@ def main(
         counts = export(layout, parameters, request, target, overwrite=overwrite, advance=advance)
     show_table(("split", unit), list(counts.items()))
     show_note(f"written to {target}")
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""Questions to the tables: `python -m flows.query "SELECT ..."`, or one of the named questions."""
+"""Answers SQL, or one of the named questions, from the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.console import friendly_errors, show, show_note, show_table
+from flows.cli.console import show, show_note, show_table
+from flows.cli.project import PARAMS_FILE, Params
 from flows.cli.questions import find_sql, read_questions
 from pose2id.errors import DataError
 
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
 TABLE_ROWS = 50  # rows of a table for people, unless --limit says otherwise
 FETCH_ROWS = 2048
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 @app.command()
-@friendly_errors()
 def main(
     question: Annotated[
         str, typer.Argument(help="SQL in quotes, or the name of a question. Default: list them.")
@@ -49,7 +49,7 @@ def main(
             min=0, help=f"Most rows to print, 0 for all. Default of tables: {TABLE_ROWS}."
         ),
     ] = None,
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Answers a question about images, pictures, features, verdicts and scores.
 
@@ -59,9 +59,7 @@ def main(
         raise typer.BadParameter("give --csv or --json, not both")
     if not question or list_questions:
         show_table(("name", "question"), [(q.name, q.text) for q in read_questions()])
-        show_note(
-            'views: flows.cli.query "SHOW TABLES"; columns: flows.cli.query "DESCRIBE summary"'
-        )
+        show_note('views: pose2id query "SHOW TABLES"; columns: pose2id query "DESCRIBE summary"')
         return
     statement = find_sql(question)
     if sql:
@@ -205,7 +203,3 @@ def _json_value(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _json_value(item) for key, item in value.items()}
     return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-if __name__ == "__main__":
-    app()

@@ -45,6 +45,6 @@ def find_sql(question: str) -> str:
     if _WORD.fullmatch(question):
         raise ParamsError(
             f"there is no question {question!r}; the questions are {', '.join(known)}. SQL goes "
-            'in quotes: python -m flows.query "SELECT ..."'
+            'in quotes: pose2id query "SELECT ..."'
         )
     return question

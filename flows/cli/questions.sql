@@ -1,4 +1,4 @@
--- The questions of `python -m flows.query NAME`. A line "-- name: question" begins each one.
+-- The questions of `pose2id query NAME`. A line "-- name: question" begins each one.
 
 -- results: How good is every variant, and how sure is its gain over base?
 SELECT variant, mAP, mINP, rank_1, rank_5, id2,

@@ -1,4 +1,4 @@
-"""Renders a synthetic dataset: `python -m flows.render data/demo/market --seed 7000`."""
+"""Renders a dataset of people who do not exist."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from flows.cli.project import as_given
+
+app = typer.Typer()
 log = logging.getLogger("flows")
 
 
 @app.command()
 def main(
-    root: Annotated[Path, typer.Argument(help="Folder to write, in the Market-1501 layout.")],
+    root: Annotated[
+        Path, typer.Argument(help="Folder to write, in the Market-1501 layout.", callback=as_given)
+    ],
     seed: Annotated[int, typer.Option(help="Population; below 1000 is for training.")] = 7000,
     camera_seed: Annotated[int, typer.Option(help="Cameras and their sites.")] = 7000,
     train_identities: Annotated[int, typer.Option(help="People in the train split.")] = 6,
@@ -29,29 +33,24 @@ def main(
     width_px: Annotated[int, typer.Option(help="Width of the pictures.")] = 64,
 ) -> None:
     """Draws people, cameras and pictures from seeds; the same seeds give the same bytes."""
-    from flows.cli.console import friendly_errors, progress, setup_logging
+    from flows.cli.console import progress, setup_logging
     from pose2id.renderer import SyntheticSpec, write_dataset
 
     setup_logging()
-    with friendly_errors():
-        spec = SyntheticSpec(
-            seed=seed,
-            n_train_identities=train_identities,
-            n_test_identities=test_identities,
-            n_cameras=cameras,
-            images_per_camera=images_per_camera,
-            queries_per_identity=queries,
-            n_distractors=distractors,
-            n_junk=junk,
-            camera_seed=camera_seed,
-            height_px=height_px,
-            width_px=width_px,
-        )
-        started = time.monotonic()
-        with progress("render", spec.n_images) as advance:
-            write_dataset(root, spec, advance)
-        log.info("render: %d images in %.1f s", spec.n_images, time.monotonic() - started)
-
-
-if __name__ == "__main__":
-    app()
+    spec = SyntheticSpec(
+        seed=seed,
+        n_train_identities=train_identities,
+        n_test_identities=test_identities,
+        n_cameras=cameras,
+        images_per_camera=images_per_camera,
+        queries_per_identity=queries,
+        n_distractors=distractors,
+        n_junk=junk,
+        camera_seed=camera_seed,
+        height_px=height_px,
+        width_px=width_px,
+    )
+    started = time.monotonic()
+    with progress("render", spec.n_images) as advance:
+        write_dataset(root, spec, advance)
+    log.info("render: %d images in %.1f s", spec.n_images, time.monotonic() - started)

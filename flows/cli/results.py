@@ -77,7 +77,7 @@ def print_results(root: Path) -> None:
     if first["note"]:
         show(f"note: {first['note']}")
     show(f"report:    {layout.reports / 'index.html'}")
-    show(f"database:  {layout.database}   (python -m flows.query --list)")
+    show(f"database:  {layout.database}   (pose2id query --list)")
 
 
 def _percent(value: float | None) -> str:

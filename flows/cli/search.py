@@ -1,4 +1,4 @@
-"""Finding a person: `python -m flows.search --image FILE -k 10`."""
+"""Finds a person in the gallery by a picture."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import friendly_errors
+from flows.cli.project import PARAMS_FILE, Params, as_given
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 @app.command()
-@friendly_errors()
 def main(
-    image: Annotated[Path, typer.Option(help="Picture of one person.")],
+    image: Annotated[Path, typer.Option(help="Picture of one person.", callback=as_given)],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Length of the ranked list.")] = 10,
     variant: Annotated[
         str,
         typer.Option(help="Variant of the gallery; the picture itself has only its own feature."),
     ] = "base",
-    out: Annotated[Path, typer.Option(help="PNG file to draw the ranked list to.")] = Path(
-        "ranked.png"
-    ),
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    out: Annotated[
+        Path, typer.Option(help="PNG file to draw the ranked list to.", callback=as_given)
+    ] = Path("ranked.png"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Ranks the gallery by likeness to the person of a picture, and draws the ranked list."""
     from flows.cli.console import printable, show_note, show_table
@@ -63,7 +62,3 @@ def main(
         drawing = draw_ranked_list(picture, found, root / parameters.dataset.root)
         drawing.save(temporary, format="png")
     show_note(f"drawn to {out}")
-
-
-if __name__ == "__main__":
-    app()

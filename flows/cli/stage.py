@@ -1,7 +1,4 @@
-"""The command that dvc.yaml calls: `python -m flows.stage STAGE [SPLIT]`.
-
-It is the only place that reads params.yaml.
-"""
+"""One stage, as dvc.yaml calls it: `pose2id stage generate query`."""
 
 from __future__ import annotations
 
@@ -13,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from flows.process.speed import end_quickly, note_success, start_quickly
+from flows.cli.project import PARAMS_FILE, Params
+from pose2id.speed import end_quickly, note_success
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 log = logging.getLogger("flows")
 
 
@@ -23,24 +21,24 @@ log = logging.getLogger("flows")
 def main(
     stage: Annotated[str, typer.Argument(help="Name of the stage, for example generate.")],
     split: Annotated[str, typer.Argument(help="Split, for the stages that run per split.")] = "",
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
 ) -> None:
     """Runs one stage on the project in the current folder."""
-    from flows.cli.console import friendly_errors, setup_logging
-    from flows.orchestration.events import tell
+    from flows.cli.console import setup_logging
+    from flows.orchestration.events import record_event
     from flows.process.signals import end_on_signals, end_with_parent
     from pose2id.errors import Pose2IdError
 
+    end_quickly()
     setup_logging()
     end_on_signals(f"{stage} {split}".strip())
     if "DVC_STAGE" in os.environ:  # DVC frees its own lock when it is killed: go with it
         end_with_parent()
-    with friendly_errors():
-        try:
-            run_stage(stage, split, params, Path())
-        except Pose2IdError as error:
-            tell(Path(), "error", text=str(error))
-            raise
+    try:
+        run_stage(stage, split, params, Path())
+    except Pose2IdError as error:
+        record_event(Path(), "error", text=str(error))
+        raise
     note_success()
 
 
@@ -85,9 +83,3 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
             reports = map_shards(jobs, parameters.runtime, on_done)
         module.merge(parameters, root, split, reports)
     log.info("%s done in %.1f s", name, time.monotonic() - started)
-
-
-if __name__ == "__main__":
-    start_quickly()
-    end_quickly()
-    app()

@@ -1,16 +1,21 @@
-"""Trains the generator: `python -m flows.train vae|decoder|identity|ipg --config RECIPE`."""
+"""Trains the generator, part by part, by a recipe."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+from flows.cli.project import as_given
 
-Config = Annotated[Path, typer.Option("--config", help="The training recipe (YAML).")]
+app = typer.Typer(no_args_is_help=True)
+
+Config = Annotated[
+    Path, typer.Option("--config", help="The training recipe (YAML).", callback=as_given)
+]
 StopAfter = Annotated[
     int | None, typer.Option(help="Stop once this many steps are done; run again to go on.")
 ]
@@ -18,7 +23,28 @@ StopAfter = Annotated[
 
 @app.callback()
 def _setup() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    from flows.cli.console import setup_logging
+
+    setup_logging()
+
+
+@contextmanager
+def training_progress() -> Iterator[None]:
+    """Within it, a training shows a bar of its steps; one after the other if there are several."""
+    from flows.cli.console import Advance, progress
+    from pose2id.training.loop import watched
+
+    bars: dict[str, Advance] = {}
+    with ExitStack() as shown:
+
+        def on_step(job: str, n_done: int, n_steps: int) -> None:
+            if job not in bars:
+                shown.close()
+                bars[job] = shown.enter_context(progress(job, n_steps - n_done + 1, "steps"))
+            bars[job](1)
+
+        with watched(on_step):
+            yield
 
 
 @app.command()
@@ -35,7 +61,8 @@ def vae(config: Config, stop_after: StopAfter = None) -> None:
     """Train the autoencoder."""
     from tasks.studies.training import read_recipe_file, train_vae
 
-    train_vae(read_recipe_file(config), stop_after)
+    with training_progress():
+        train_vae(read_recipe_file(config), stop_after)
 
 
 @app.command()
@@ -43,7 +70,8 @@ def decoder(config: Config, stop_after: StopAfter = None) -> None:
     """Train the decoder on, for the pictures that the generator draws."""
     from tasks.studies.training import read_recipe_file, train_decoder
 
-    train_decoder(read_recipe_file(config), stop_after)
+    with training_progress():
+        train_decoder(read_recipe_file(config), stop_after)
 
 
 @app.command()
@@ -51,7 +79,8 @@ def identity(config: Config, stop_after: StopAfter = None) -> None:
     """Train the identity network."""
     from tasks.studies.training import read_recipe_file, train_identity
 
-    train_identity(read_recipe_file(config), stop_after)
+    with training_progress():
+        train_identity(read_recipe_file(config), stop_after)
 
 
 @app.command()
@@ -59,8 +88,5 @@ def ipg(config: Config, stop_after: StopAfter = None) -> None:
     """Train UNets, refiner and pose guider, and write the finished model."""
     from tasks.studies.training import read_recipe_file, train_ipg
 
-    train_ipg(read_recipe_file(config), stop_after)
-
-
-if __name__ == "__main__":
-    app()
+    with training_progress():
+        train_ipg(read_recipe_file(config), stop_after)

@@ -1,4 +1,4 @@
-"""`python -m flows.tune`: chooses eta, k1 and k2 on the train split."""
+"""Chooses eta, k1 and k2 on the train split."""
 
 from __future__ import annotations
 
@@ -7,44 +7,41 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from flows.cli.project import PARAMS_FILE, Params
+
+app = typer.Typer()
 
 
 @app.command()
 def main(
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    params: Params = PARAMS_FILE,
     trials: Annotated[int, typer.Option(help="Overrides tune.trials; 0 keeps it.")] = 0,
 ) -> None:
     """Tunes by cross-validated mAP; never looks at query or gallery."""
-    from flows.cli.console import friendly_errors, progress, setup_logging, show, show_table
+    from flows.cli.console import progress, setup_logging, show, show_table
 
     setup_logging()
-    with friendly_errors():
-        from tasks.reporting.studies import write_studies_page
-        from tasks.studies.tune import tune
-        from tasks.tables.params import load_params
-        from tasks.tables.schema import Layout
-        from tasks.tables.store import read_table
+    from tasks.reporting.studies import write_studies_page
+    from tasks.studies.tune import tune
+    from tasks.tables.params import load_params
+    from tasks.tables.schema import Layout
+    from tasks.tables.store import read_table
 
-        parameters = load_params(params)
-        if trials:
-            search = parameters.tune.model_copy(update={"trials": trials})
-            parameters = parameters.model_copy(update={"tune": search})
-        with progress("tune", parameters.tune.trials, "trials") as advance:
-            best = tune(parameters, Path(), lambda: advance(1))
-        layout = Layout()
-        study = read_table(layout.tuning / "study.parquet")
-        write_studies_page(layout)
-        now = study.to_pylist()[0]  # the first trial is what is set today
-        names = ("eta", "k1", "k2", "rerank_k1", "rerank_k2", "rerank_lambda", "mAP")
-        show_table(
-            ("", *names),
-            [("set now", *(now[n] for n in names)), ("best", *(best[n] for n in names))],
-        )
-        show(f"study:   {layout.tuning / 'study.parquet'}")
-        show(f"page:    {layout.reports / 'studies.html'}")
-        show(f"to use it: cp {layout.tuning / 'params.yaml'} params.yaml && dvc repro")
-
-
-if __name__ == "__main__":
-    app()
+    parameters = load_params(params)
+    if trials:
+        search = parameters.tune.model_copy(update={"trials": trials})
+        parameters = parameters.model_copy(update={"tune": search})
+    with progress("tune", parameters.tune.trials, "trials") as advance:
+        best = tune(parameters, Path(), lambda: advance(1))
+    layout = Layout()
+    study = read_table(layout.tuning / "study.parquet")
+    write_studies_page(layout)
+    now = study.to_pylist()[0]  # the first trial is what is set today
+    names = ("eta", "k1", "k2", "rerank_k1", "rerank_k2", "rerank_lambda", "mAP")
+    show_table(
+        ("", *names),
+        [("set now", *(now[n] for n in names)), ("best", *(best[n] for n in names))],
+    )
+    show(f"study:   {layout.tuning / 'study.parquet'}")
+    show(f"page:    {layout.reports / 'studies.html'}")
+    show(f"to use it: cp {layout.tuning / 'params.yaml'} params.yaml && dvc repro")

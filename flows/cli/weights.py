@@ -1,4 +1,4 @@
-"""`python -m flows.weights`: the published model, from the hub or from a folder, in our layout."""
+"""Fetches or converts the published model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import friendly_errors, setup_logging, show
+from flows.cli.console import setup_logging, show
+from flows.cli.project import as_given
 from pose2id.errors import ParamsError, WeightsError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 # Repository and files of each published part, by name on the Hugging Face hub. No revision or
 # digest has been published; --revision pins one, and what was fetched is recorded.
@@ -29,12 +30,11 @@ MODELS = ("pose2id",)
 
 
 @app.command()
-@friendly_errors()
 def fetch(
     name: Annotated[str, typer.Argument(help="pose2id")],
-    target: Annotated[Path, typer.Option(help="Folder for the model in our layout.")] = Path(
-        "models/pose2id"
-    ),
+    target: Annotated[
+        Path, typer.Option(help="Folder for the model in our layout.", callback=as_given)
+    ] = Path("models/pose2id"),
     revision: Annotated[str, typer.Option(help="Commit of yuanc3/Pose2ID on the hub.")] = "main",
     half: Annotated[bool, typer.Option(help="Keep fp16 on disk, half the size.")] = False,
 ) -> None:
@@ -59,16 +59,19 @@ def fetch(
         except (HfHubHTTPError, OSError) as error:
             raise WeightsError(
                 f"{repository} could not be fetched from the hub: {error}. Fetch its files "
-                f"({', '.join(files)}) by other means, then: python -m flows.weights convert"
+                f"({', '.join(files)}) by other means, then: pose2id weights convert"
             ) from error
     _convert(downloads, target, half=half)
 
 
 @app.command()
-@friendly_errors()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Folder with the published files.")],
-    target: Annotated[Path, typer.Argument(help="Folder for the model in our layout.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder with the published files.", callback=as_given)
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="Folder for the model in our layout.", callback=as_given)
+    ],
     half: Annotated[bool, typer.Option(help="Keep fp16 on disk, half the size.")] = False,
 ) -> None:
     """Converts published files that are already here; every key and shape is checked."""
@@ -85,7 +88,3 @@ def _convert(source: Path, target: Path, *, half: bool) -> None:
     fingerprint = convert_official(source, target, dtype=dtype)
     show(f"{target} holds the model, fingerprint {fingerprint}")
     show(f"to use it, in params.yaml: generate.model: {target}, steps: 20, guidance_scale: 3.5")
-
-
-if __name__ == "__main__":
-    app()

@@ -16,9 +16,9 @@ from prefect.tasks import Task
 
 from flows.orchestration.clusters import cluster_task_runner, gpu_per_shard
 from flows.orchestration.events import PARENT_TASK_RUN
+from flows.orchestration.jobs import OnDone, run_job
 from flows.orchestration.prefect_server import connect
 from flows.orchestration.shard_runs import run_below
-from flows.orchestration.shards import OnDone, run_job
 from flows.process.environment import environment
 from pose2id.errors import Pose2IdError
 from tasks.stages.base import Job, ShardReport

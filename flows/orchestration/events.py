@@ -1,4 +1,4 @@
-"""What a stage's process tells the flow that started it: lines of a file, without any Prefect.
+"""Events of a stage for the flow that started it: lines of a file, without any Prefect.
 
 Importing Prefect takes a process more than a second, so stages only write down what happens and
 the flow, which has Prefect at hand, shows it (`flows.orchestration.shard_runs`).
@@ -21,13 +21,13 @@ Event = dict[str, Any]
 
 
 def events_file(root: Path) -> Path | None:
-    """Where this process's stage tells its events; `None` without a flow."""
+    """Where this process's stage records its events; `None` without a flow."""
     parent = os.environ.get(PARENT_TASK_RUN)
     return root / ".cache" / f"events-{parent}.jsonl" if parent else None
 
 
-def tell(root: Path, kind: str, **facts: str | int) -> None:
-    """Tells the flow of one event; does nothing without a flow.
+def record_event(root: Path, kind: str, **facts: str | int) -> None:
+    """Appends one event to the file that the flow reads; does nothing without a flow.
 
     Args:
         root: The project's root folder.
@@ -49,7 +49,7 @@ def tell(root: Path, kind: str, **facts: str | int) -> None:
 
 
 def forget_events(root: Path) -> None:
-    """Deletes what stages of a flow that was killed have told.
+    """Deletes the events of stages whose flow was killed.
 
     Args:
         root: The project's root folder, in which no flow runs.
@@ -59,7 +59,7 @@ def forget_events(root: Path) -> None:
 
 
 def follow(path: Path, ended: threading.Event) -> Iterator[Event]:
-    """Events in the order in which they are told, until `ended` is set and all are read.
+    """Events in the order in which they are recorded, until `ended` is set and all are read.
 
     Args:
         path: The file, which need not exist yet.

@@ -1,4 +1,4 @@
-"""The Prefect flow over DVC's own stage graph: `python -m flows.pipeline`.
+"""The Prefect flow over DVC's own stage graph: `pose2id run`.
 
 DVC decides what must run and records what ran; Prefect shows it. Each stage of dvc.yaml is one
 task run that asks DVC to reproduce that single stage, and the stage's shards appear below it.
@@ -6,9 +6,7 @@ task run that asks DVC to reproduce that single stage, and the stage's shards ap
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,18 +16,16 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Cancelled, Completed
 
-from flows.cli.console import friendly_errors
 from flows.orchestration import run_page
 from flows.orchestration.alerts import send_alert
 from flows.orchestration.events import PARENT_TASK_RUN, events_file, forget_events
 from flows.orchestration.prefect_server import connect, ended_with
 from flows.orchestration.shard_runs import ShownShards
 from flows.orchestration.watch import remember, signature, unchanged
-from flows.process.environment import environment
+from flows.process.environment import environment, prepare
+from flows.process.failure import WorkFailedError
 from flows.process.lock import PipelineBusyError, pipeline_lock
 from flows.process.repair import end_orphan_server, mend_dvc_state, remember_servers
-from flows.process.speed import start_quickly
-from pose2id.errors import Pose2IdError
 from tasks.tables.history import append_run, last_completed
 from tasks.tables.schema import Layout
 
@@ -37,7 +33,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-class StageFailedError(Pose2IdError):
+class StageFailedError(WorkFailedError):
     """A stage of the pipeline did not finish; the message is the stage's own."""
 
 
@@ -54,6 +50,7 @@ def pipeline(root: Path = Path()) -> list[str] | State[Any]:
     Raises:
         StageFailedError: A stage failed; what ran before it is kept.
     """
+    prepare()  # a worker of your own Prefect has not run the command
     try:
         with pipeline_lock(root, "pipeline flow", scope="run"):
             return _run(root)
@@ -110,7 +107,7 @@ def reproduce(address: str, root: Path) -> bool:
 
     context = TaskRunContext.get()
     if context is None:
-        raise StageFailedError("reproduce is a part of the flow: python -m flows.pipeline")
+        raise StageFailedError("reproduce is a part of the flow: pose2id run")
     task_run_id = context.task_run.id
     with environment({PARENT_TASK_RUN: str(task_run_id), "PREFECT_API_URL": connect()}):
         events = cast(Path, events_file(root))
@@ -169,20 +166,19 @@ def _trigger() -> str:
     return "deployment" if deployed else "flow"
 
 
-def main() -> None:
-    """Runs the flow in the current folder; exit code 1 if it did not complete."""
-    start_quickly()
-    with friendly_errors():
-        end_orphan_server(Path())
-        connect()
-        servers = remember_servers(Path())
-    with ended_with(servers):
-        state: State[Any] = pipeline(return_state=True)
+def run_here(root: Path) -> None:
+    """Runs the flow from the command line, with a temporary server if there is no other.
+
+    Args:
+        root: The project's root folder.
+
+    Raises:
+        StageFailedError: The run did not complete.
+        NoServerError: No Prefect server answers.
+    """
+    end_orphan_server(root)
+    connect()
+    with ended_with(remember_servers(root)):
+        state: State[Any] = pipeline(root, return_state=True)
     if not state.is_completed():
-        with suppress(BrokenPipeError):
-            sys.stderr.write(f"error: {state.message}\n")
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+        raise StageFailedError(state.message)

@@ -1,13 +1,8 @@
-"""`make serve`: a Prefect server, work pool, the nightly deployment and a worker, on this machine.
-
-For someone who has no Prefect yet. Everything listens on loopback, and Prefect's own files stay in
-the project's `.cache/prefect`. It runs until it is stopped.
-"""
+"""A Prefect server, work pool, the nightly deployment and a worker, as processes of this one."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import subprocess
@@ -17,15 +12,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from flows.cli.console import friendly_errors, setup_logging, show
-from pose2id.errors import Pose2IdError
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-log = logging.getLogger("flows")
+from flows.cli.console import show
+from flows.process.environment import make_prefect_home
+from flows.process.failure import WorkFailedError
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 180
@@ -33,18 +23,21 @@ STOP_TIMEOUT_S = 15
 POOL = "pose2id"
 
 
-class ServeError(Pose2IdError):
+class ServeError(WorkFailedError):
     """Prefect's server or worker could not be started."""
 
 
-@app.command()
-@friendly_errors()
-def main(
-    port: Annotated[int, typer.Option(help="Port of the server, on loopback only.")] = 4200,
-) -> None:
-    """Serves the nightly deployment from this folder until stopped."""
-    setup_logging()
-    root = Path().resolve()
+def serve(root: Path, port: int) -> None:
+    """Serves the deployments of prefect.yaml from this folder until stopped.
+
+    Args:
+        root: The project's root folder.
+        port: Of the server, on loopback only.
+
+    Raises:
+        ServeError: The server or the worker could not be started.
+    """
+    make_prefect_home()
     environment = serving_environment(root, port)
     signal.signal(signal.SIGTERM, _interrupt)
     with contextlib.ExitStack() as stack:
@@ -142,7 +135,3 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    app()

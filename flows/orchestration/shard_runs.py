@@ -43,17 +43,17 @@ class ShardTriedAgainError(Pose2IdError):
 
 
 class ShownShards:
-    """Within it, what a stage tells of its shards appears as task runs of a flow run of its own.
+    """Within it, a stage's shards appear, by its events, as task runs of a flow run of its own.
 
     Attributes:
-        reason: The error that the stage ended with, if it told one.
+        reason: The error that the stage ended with, if it recorded one.
     """
 
     def __init__(self, events: Path, stage: str, parent: UUID) -> None:
         """Prepares to read.
 
         Args:
-            events: The file to which the stage tells its events; deleted at the end.
+            events: The file to which the stage records its events; deleted at the end.
             stage: The stage's name and split.
             parent: The stage's own task run.
         """
@@ -82,7 +82,7 @@ class ShownShards:
             self._shown.result()
 
     def wait_for_reason(self) -> str | None:
-        """The error that the stage, which has ended, told; `None` if it could not tell any."""
+        """The recorded error of a stage that has ended; `None` if it could not record any."""
         self._ended.set()
         self._shown.result()
         return self.reason
@@ -92,7 +92,7 @@ class ShownShards:
         for event in events:
             if event["kind"] == "shards":
                 shown = _stage_flow(self._stage, event["n_shards"], event["retries"], events)
-                with suppress(ShardFailedError):  # the page shows it, the stage's own end tells it
+                with suppress(ShardFailedError):  # the page shows it, as does the stage's end
                     run_below(shown, self._stage, self._parent)
 
     def _events(self) -> Iterator[Event]:
@@ -134,7 +134,7 @@ def _wait_until_known(client: SyncPrefectClient, task_run_id: UUID) -> None:
 
 
 def _stage_flow(stage: str, n_shards: int, retries: int, events: Iterator[Event]) -> Flow[[], None]:
-    """A flow whose task runs start, fail, try again and end as the events tell."""
+    """A flow whose task runs start, fail, try again and end as the events say."""
     show_shard = task(
         name=stage.split()[0],
         retries=retries,

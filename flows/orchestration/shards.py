@@ -5,40 +5,29 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from traceback import format_exception
 
-from flows.orchestration.events import tell
-from flows.process.disk import explained_disk_errors
+from flows.orchestration.events import record_event
+from flows.orchestration.jobs import OnDone, run_job
+from flows.process.environment import make_prefect_home
 from flows.process.signals import start_worker
 from pose2id.errors import Pose2IdError
 from pose2id.machine import n_cores
-from tasks.stages.base import Job, ShardReport, load_stage
+from tasks.stages.base import Job, ShardReport
 from tasks.tables.params import RuntimeParams
 
 log = logging.getLogger("flows")
-
-OnDone = Callable[[Job, ShardReport], None]
-
-
-def run_job(job: Job) -> ShardReport:
-    """Runs one shard in this process.
-
-    Raises:
-        Pose2IdError: Data, parameters or the disk are at fault.
-    """
-    with explained_disk_errors(job.label):
-        return load_stage(job.stage).run_shard(job)
 
 
 def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> list[ShardReport]:
     """Runs all shards of a stage.
 
-    Only the runners that Prefect offers (ray, dask) involve it. The others tell a pipeline flow, if
-    there is one, what happens; a single shard is the stage's own task run there.
+    Only the runners that Prefect offers (ray, dask) involve it. The others record events for a
+    pipeline flow, if there is one; a single shard is the stage's own task run there.
 
     Args:
         jobs: The shards.
@@ -53,6 +42,7 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         Exception: A shard failed more than `runtime.retries` times.
     """
     if runtime.on_cluster:
+        make_prefect_home()
         from flows.orchestration.cluster_shards import map_on_cluster
 
         return map_on_cluster(jobs, runtime, on_done)
@@ -61,7 +51,7 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
             _share_cores(runtime.workers)
         root = Path(jobs[0].root)
         most_retries = 2 * runtime.retries  # after failures, and after kills of the worker process
-        tell(root, "shards", n_shards=len(jobs), retries=most_retries)
+        record_event(root, "shards", n_shards=len(jobs), retries=most_retries)
     if runtime.workers == 1:
         done = {}
         for job in jobs:
@@ -88,19 +78,19 @@ def run_with_retries(job: Job, retries: int) -> ShardReport:
         Exception: The last failure, after `retries` more tries.
     """
     root = Path(job.root)
-    tell(root, "started", label=job.label)
+    record_event(root, "started", label=job.label)
     for left in range(retries, -1, -1):
         try:
             report = run_job(job)
         except Exception as error:
             final = left == 0 or isinstance(error, Pose2IdError)
             reason = "".join(format_exception(error))
-            tell(root, "failed" if final else "again", label=job.label, text=reason)
+            record_event(root, "failed" if final else "again", label=job.label, text=reason)
             if final:
                 raise
             log.warning("%s failed, %d tries left", job.label, left, exc_info=True)
         else:
-            tell(root, "done", label=job.label, text=str(report))
+            record_event(root, "done", label=job.label, text=str(report))
             break
     return report
 

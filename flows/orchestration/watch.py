@@ -1,51 +1,12 @@
-"""`python -m flows.watch`: runs the pipeline when images have arrived, and only then."""
+"""Whether images have arrived, changed or gone since the last completed run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from flows.cli.console import friendly_errors, setup_logging
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-log = logging.getLogger("flows")
-
-
-@app.command()
-@friendly_errors()
-def main(
-    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=1)] = 600.0,
-    once: Annotated[bool, typer.Option(help="Look once, then end.")] = False,
-) -> None:
-    """Looks at the dataset's folder time and again; a failed run is tried again next time."""
-    setup_logging()
-    root = Path()
-    while True:
-        found = signature(root)
-        if unchanged(root, found):
-            log.info("no image has arrived, changed or gone")
-        else:
-            log.info("the images are not those of the last completed run: running the pipeline")
-            run = subprocess.run(
-                [sys.executable, "-m", "flows.orchestration.pipeline"], check=False
-            )
-            if run.returncode == 0:
-                remember(root, found)
-            elif once:
-                sys.exit(run.returncode)
-        if once:
-            return
-        time.sleep(every)
 
 
 def signature(root: Path) -> str:
@@ -97,7 +58,3 @@ def remember(root: Path, found: str) -> None:
 
 def _record(root: Path) -> Path:
     return root / ".cache" / "watched.txt"
-
-
-if __name__ == "__main__":
-    app()

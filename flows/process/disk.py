@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pose2id.errors import Pose2IdError
+from flows.process.failure import WorkFailedError
 
 # What trying again does not mend, and what does.
 REMEDIES = {
@@ -20,7 +20,7 @@ REMEDIES = {
 }
 
 
-class StorageError(Pose2IdError):
+class StorageError(WorkFailedError):
     """The disk refused to read or write."""
 
 

@@ -1,10 +1,59 @@
-"""Variables of the environment for a while, as processes that are started then inherit them."""
+"""The environment of this process and of all that it starts."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+
+from pose2id.speed import THREADS_THAT_SLEEP
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+ALWAYS = {  # no telemetry
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+UNLESS_SET = {
+    "HF_HUB_OFFLINE": "1",
+    # What stages log is shown on a run's page; outside of a run it stays in the terminal.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    **THREADS_THAT_SLEEP,
+}
+
+
+def prepare() -> None:
+    """Sets what Prefect, DVC, Great Expectations, Ray and torch read when they are imported.
+
+    No telemetry, no model hub, Prefect's files inside the project in the current folder. What
+    dvc.yaml calls is of the Python that runs now, whether or not its virtual environment is
+    activated, and of this checkout. Nothing is written.
+    """
+    os.environ.update(ALWAYS)
+    for name, value in UNLESS_SET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(Path(".cache", "prefect").resolve()))
+    _put_first("PATH", str(Path(sys.executable).parent), os.defpath)
+    _put_first("PYTHONPATH", str(CHECKOUT), "")
+
+
+def make_prefect_home() -> None:
+    """Makes the folder of Prefect's files, closed to others; call it before importing Prefect."""
+    Path(os.environ["PREFECT_HOME"]).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _put_first(name: str, folder: str, default: str) -> None:
+    """Makes a folder the first one of a search path."""
+    folders = os.environ.get(name, default).split(os.pathsep)
+    if folders[0] != folder:
+        os.environ[name] = os.pathsep.join(filter(None, [folder, *folders]))
 
 
 @contextmanager

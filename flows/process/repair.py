@@ -1,7 +1,7 @@
 """What a kill leaves behind that other programs do not tidy up: DVC's files, Prefect's server.
 
 `make demo` and the flow mend DVC's files before they start. DVC alone does not, and where it calls
-one of them corrupted, `python -m flows.mending` mends them.
+one of them corrupted, `pose2id mend` mends them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from typing import Any
 
 import psutil
 import yaml
-
-from flows.cli.console import friendly_errors, setup_logging, show
-from flows.process.lock import pipeline_lock
 
 log = logging.getLogger("flows")
 
@@ -135,15 +132,3 @@ def _is_held(info: dict[str, Any], written: float) -> bool:
         return process.create_time() <= written and is_alive(process)
     except psutil.NoSuchProcess:
         return False
-
-
-def main() -> None:
-    """Mends DVC's files in the current folder."""
-    setup_logging()
-    with friendly_errors(), pipeline_lock(Path(), "mending", scope="run"):
-        mend_dvc_state(Path())
-        show("DVC's lock files are in order")
-
-
-if __name__ == "__main__":
-    main()

@@ -98,7 +98,7 @@ poses, {height}x{width} pixels. {size / 1e6:.1f} MB in fp16 safetensors, all par
 {recipe.about}
 
 ## Training
-Seed {recipe.seed}. `python -m flows.train {parts}`, one after the other, by the recipe whose
+Seed {recipe.seed}. `pose2id train {parts}`, one after the other, by the recipe whose
 `runs` is `{recipe.runs}`.
 
 | part | steps | loss (mean of the last 500 steps) | on people never trained on |

@@ -6,8 +6,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -26,6 +27,11 @@ logger = logging.getLogger(__name__)
 
 PROBE_STEPS = 10
 """Steps on which a run's speed is measured."""
+
+OnStep = Callable[[str, int, int], None]
+"""Takes a job's name, how many of its steps are done, and how many there are."""
+_on_step: ContextVar[OnStep | None] = ContextVar("on_step", default=None)
+
 LOG_HEADER = "step,loss,grad_norm,lr\n"
 
 
@@ -180,6 +186,20 @@ def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     temporary.replace(path)
 
 
+@contextmanager
+def watched(on_step: OnStep) -> Iterator[None]:
+    """Within it, every training of this thread reports each of its steps.
+
+    Args:
+        on_step: Called after each step, for a progress bar.
+    """
+    token = _on_step.set(on_step)
+    try:
+        yield
+    finally:
+        _on_step.reset(token)
+
+
 def train(job: Job, config: LoopConfig, folder: Path, stop_after: int | None = None) -> None:
     """Runs a job to its end, from its last checkpoint where there is one.
 
@@ -217,6 +237,7 @@ def train(job: Job, config: LoopConfig, folder: Path, stop_after: int | None = N
     last = config.steps if stop_after is None else min(config.steps, stop_after)
     logger.info("%s: %d of %d steps done", job.name, start, config.steps)
 
+    on_step = _on_step.get()
     with (folder / "loss.csv").open("a", buffering=1) as log:
         started = time.monotonic()
         for step in range(start, last):
@@ -225,6 +246,8 @@ def train(job: Job, config: LoopConfig, folder: Path, stop_after: int | None = N
             ema.update(step)
             log.write(f"{step},{loss:.8g},{norm:.8g},{lr:.8g}\n")
             done = step + 1
+            if on_step is not None:
+                on_step(job.name, done, last)
             if done % config.checkpoint_every == 0 or done == last:
                 log.flush()
                 checkpoint.save(

@@ -13,7 +13,7 @@ from tasks.tables import schema
 from tasks.tables.params import Params
 
 WHOLE_IMAGE = "original_rejected"  # reason of the pictures of a rejected original
-REMAKE = "python -m flows.cache remake"
+REMAKE = "pose2id cache remake"
 IDS_IN_MESSAGE = 3
 
 Key = tuple[str, int]  # image id, pose id

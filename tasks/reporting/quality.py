@@ -128,7 +128,7 @@ def _examples(tables: Tables, assets: Assets) -> list[Example]:
             reasons=tuple(row["reasons"]),
             similarity=row["identity_similarity"],
             asset=_thumbnail(tables, assets, row, fingerprint),
-            command=f"python -m flows.cache remake {shlex.quote(row['image_id'])}",
+            command=f"pose2id cache remake {shlex.quote(row['image_id'])}",
         )
         for row in rows
     ]

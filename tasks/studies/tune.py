@@ -172,7 +172,7 @@ def _write_params(current: Path, target: Path, best: dict[str, Any]) -> None:
             "k2": best["rerank_k2"],
             "lambda_value": round(best["rerank_lambda"], 4),
         }
-    header = f"# Chosen by `python -m flows.tune`: mAP {best['mAP']:.4f} over folds of train.\n"
+    header = f"# Chosen by `pose2id tune`: mAP {best['mAP']:.4f} over folds of train.\n"
     with atomic_path(target) as temporary:
         temporary.write_text(header + yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
 

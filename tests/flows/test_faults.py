@@ -11,7 +11,7 @@ from benchmarks.faults import campaign
 
 @pytest.mark.slow
 def test_killed_runs_end_as_undisturbed_ones(tmp_path: Path):
-    tally = campaign(tmp_path, kills=4, seed=3, ways=["part"], disks=False, tell=lambda line: None)
+    tally = campaign(tmp_path, kills=4, seed=3, ways=["part"], disks=False, say=lambda line: None)
     assert sum(tally.kills.values()) >= 4
     assert tally.differences == []
     assert tally.refusals == []

@@ -44,9 +44,9 @@ def test_a_clone_with_a_pull_answers_queries_without_recomputing(
     clone.run("dvc", "pull")
     assert clone.outs() == committed.outs()
     sql = "SELECT variant, count(*) AS n FROM rankings GROUP BY variant ORDER BY variant"
-    answer = clone.run("flows.cli.query", sql).stdout
+    answer = clone.run("pose2id", "query", sql).stdout
     assert "ipg_nfc" in answer
-    assert answer == committed.run("flows.cli.query", sql).stdout
+    assert answer == committed.run("pose2id", "query", sql).stdout
     assert "Running stage" not in clone.run("dvc", "repro").stdout
 
 

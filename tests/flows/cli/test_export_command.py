@@ -4,7 +4,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli.export import app
+from flows.cli.main import app
 from tests.tasks.factory import Spec, write_project
 
 SPEC = Spec(identities=2, gallery_per_identity=2, distractors=1, poses=2)
@@ -18,7 +18,7 @@ def export(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        return CliRunner().invoke(app, list(arguments))
+        return CliRunner().invoke(app, ["export", *arguments])
 
     return run
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli.query import app
+from flows.cli.main import app
 from flows.cli.questions import read_questions
 from tasks.tables.schema import Layout
 from tests.tasks.factory import Spec, write_project
@@ -39,7 +39,7 @@ def ask(project, monkeypatch):
     monkeypatch.chdir(project)
 
     def run(*arguments):
-        return CliRunner().invoke(app, list(arguments))
+        return CliRunner().invoke(app, ["query", *arguments])
 
     return run
 
@@ -67,7 +67,7 @@ def test_every_named_question_has_an_answer(ask, question):
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
 def test_every_question_works_without_labels(unlabelled, monkeypatch, question):
     monkeypatch.chdir(unlabelled)
-    result = CliRunner().invoke(app, [question.name])
+    result = CliRunner().invoke(app, ["query", question.name])
     assert result.exit_code == 0, result.stderr
 
 
@@ -198,7 +198,7 @@ def test_csv_and_json_exclude_each_other(ask):
 
 def test_outside_of_a_project_the_message_says_where_to_go(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["results"])
+    result = CliRunner().invoke(app, ["query", "results"])
     assert result.exit_code == 2
     assert "run from the project's root" in result.stderr
     assert list(tmp_path.iterdir()) == []

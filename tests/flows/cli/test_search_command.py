@@ -4,7 +4,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import tasks.stages.features
-from flows.cli.search import app
+from flows.cli.main import app
 from tests.tasks.factory import write_project
 from tests.tasks.search.test_search import SPEC, ColourExtractor, query_file, write_base_features
 
@@ -19,7 +19,7 @@ def search(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.stages.features, "load_extractor", lambda *_: ColourExtractor())
 
     def run(*arguments):
-        return CliRunner().invoke(app, list(arguments))
+        return CliRunner().invoke(app, ["search", *arguments])
 
     run.query = query_file(tmp_path, params)
     return run

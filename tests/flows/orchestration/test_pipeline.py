@@ -23,7 +23,7 @@ from tests.conftest import ROOT, Project
 @pytest.fixture(scope="module")
 def by_flow(tiny_project: Callable[[], Project]) -> Project:
     project = tiny_project()
-    project.run("flows.orchestration.pipeline")
+    project.run("pose2id", "run")
     return project
 
 
@@ -38,7 +38,7 @@ def test_both_ways_leave_the_same_bytes(ran_project: Project, by_flow: Project):
 def test_a_second_run_of_either_does_nothing(ran_project: Project, by_flow: Project):
     before = ran_project.outs(), by_flow.outs()
     assert "Running stage" not in ran_project.run("dvc", "repro").stdout
-    by_flow.run("flows.orchestration.pipeline")
+    by_flow.run("pose2id", "run")
     assert (ran_project.outs(), by_flow.outs()) == before
     first, second = read_table(by_flow.root / "data" / "runs.parquet").to_pylist()
     assert first["outcome"] == second["outcome"] == "completed"
@@ -50,7 +50,7 @@ def test_a_second_run_of_either_does_nothing(ran_project: Project, by_flow: Proj
 @pytest.mark.slow
 def test_without_a_server_the_flow_says_what_to_do(ran_project: Project, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    done = ran_project.run("flows.orchestration.pipeline", check=False)
+    done = ran_project.run("pose2id", "run", check=False)
     assert done.returncode == 2
     assert "no Prefect server answers" in done.stderr
     assert "dvc repro" in done.stderr
@@ -63,7 +63,7 @@ def test_a_failed_gate_fails_the_run_with_its_reasons(ran_copy: Project, monkeyp
     monkeypatch.setenv("POSE2ID_ALERT_COMMAND", f"cp /dev/stdin {told}")
     before = ran_copy.outs()
     ran_copy.set(validate__min_pixel_std=127.5)
-    done = ran_copy.run("flows.orchestration.pipeline", check=False)
+    done = ran_copy.run("pose2id", "run", check=False)
     assert done.returncode == 1
     assert "stage validate@query failed" in done.stderr
     assert "max_quarantine_rate" in done.stderr
@@ -137,7 +137,7 @@ def generating(project: Project) -> Iterator[subprocess.Popen[bytes]]:
     said = project.root / "said.txt"
     with said.open("wb") as output:
         flow = subprocess.Popen(
-            [sys.executable, "-m", "flows.orchestration.pipeline"],
+            [sys.executable, "-m", "pose2id", "run"],
             cwd=project.root,
             env=project.environment,
             stdin=subprocess.DEVNULL,

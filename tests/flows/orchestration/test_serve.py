@@ -23,7 +23,7 @@ TIMEOUT_S = 600
 
 
 class Served:
-    """A project under `python -m flows.serve`, and its server's API."""
+    """A project under `pose2id serve`, and its server's API."""
 
     def __init__(self, project: Project, port: int) -> None:
         self.project = project
@@ -72,7 +72,7 @@ def served(ran_copy: Project) -> Iterator[Served]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.orchestration.serve", "--port", str(port)],
+        [sys.executable, "-m", "pose2id", "serve", "--port", str(port)],
         cwd=ran_copy.root,
         env=ran_copy.environment,
         stdin=subprocess.DEVNULL,

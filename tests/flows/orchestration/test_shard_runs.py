@@ -1,4 +1,4 @@
-"""What a stage's process tells appears in Prefect as it happened."""
+"""What a stage's process records appears in Prefect as it happened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentTas
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.context import TaskRunContext
 
-from flows.orchestration.events import PARENT_TASK_RUN, events_file, follow, tell
+from flows.orchestration.events import PARENT_TASK_RUN, events_file, follow, record_event
 from flows.orchestration.prefect_server import connect
 from flows.orchestration.shard_runs import ShownShards
 from flows.orchestration.shards import run_with_retries
@@ -40,8 +40,8 @@ def read(path: Path) -> list[dict[str, object]]:
 
 def test_events_arrive_in_order_and_whole(tmp_path: Path, events: Path):
     assert read(events) == []
-    tell(tmp_path, "started", label="a 1/2")
-    tell(tmp_path, "done", label="a 1/2", text="two\nlines")
+    record_event(tmp_path, "started", label="a 1/2")
+    record_event(tmp_path, "done", label="a 1/2", text="two\nlines")
     with events.open("a", encoding="utf-8") as file:
         file.write('{"kind": "do')  # a process was killed while it wrote
     assert read(events) == [
@@ -52,7 +52,7 @@ def test_events_arrive_in_order_and_whole(tmp_path: Path, events: Path):
 
 def test_without_a_flow_nothing_is_told(tmp_path: Path, monkeypatch):
     monkeypatch.delenv(PARENT_TASK_RUN, raising=False)
-    tell(tmp_path, "started", label="a 1/2")
+    record_event(tmp_path, "started", label="a 1/2")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,7 +72,7 @@ class Failing:
 
 
 def test_tries_of_a_shard_are_told(tmp_path: Path, events: Path, monkeypatch):
-    monkeypatch.setattr("flows.orchestration.shards.load_stage", lambda name: Failing)
+    monkeypatch.setattr("flows.orchestration.jobs.load_stage", lambda name: Failing)
     params = load_params(ROOT / "params.yaml")
     first, second = (Job("generate", "query", i, 2, str(tmp_path), params) for i in range(2))
     run_with_retries(first, 2)
@@ -99,15 +99,15 @@ def test_shards_end_in_the_states_that_were_told(tmp_path: Path, monkeypatch):
         path = events_file(tmp_path)
         assert path is not None
         with ShownShards(path, "generate query", parent) as shown:
-            tell(tmp_path, "shards", n_shards=4, retries=4)
+            record_event(tmp_path, "shards", n_shards=4, retries=4)
             for label in ("1/4", "2/4", "3/4", "4/4"):
-                tell(tmp_path, "started", label=label)
-            tell(tmp_path, "again", label="1/4", text="may pass")
-            tell(tmp_path, "done", label="1/4", text="3 rows")
-            tell(tmp_path, "started", label="2/4")  # by a new worker: the first was killed
-            tell(tmp_path, "done", label="2/4", text="3 rows")
-            tell(tmp_path, "failed", label="3/4", text="unusable")
-            tell(tmp_path, "error", text="the stage's reason")
+                record_event(tmp_path, "started", label=label)
+            record_event(tmp_path, "again", label="1/4", text="may pass")
+            record_event(tmp_path, "done", label="1/4", text="3 rows")
+            record_event(tmp_path, "started", label="2/4")  # by a new worker: the first was killed
+            record_event(tmp_path, "done", label="2/4", text="3 rows")
+            record_event(tmp_path, "failed", label="3/4", text="unusable")
+            record_event(tmp_path, "error", text="the stage's reason")
             reason = shown.wait_for_reason()
         assert not path.exists()
         return parent, reason

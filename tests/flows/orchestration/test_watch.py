@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from flows.orchestration import watch
+from flows.cli import watch
 from tests.flows.conftest import Stages
 
 

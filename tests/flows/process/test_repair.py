@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from dvc.repo import Repo
+from typer.testing import CliRunner
 
-from flows.process.repair import main, mend_dvc_state
+from flows.cli.main import app
+from flows.process.repair import mend_dvc_state
 
 
 @pytest.fixture
@@ -36,13 +38,12 @@ def writers(root: Path) -> list[str]:
 
 
 def test_half_written_files_are_mended_by_the_command(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / ".dvc" / "tmp" / "rwlock").write_text("")
     (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  index@que")
     monkeypatch.chdir(root)
-    main()
-    assert "in order" in capsys.readouterr().out
+    assert "in order" in CliRunner().invoke(app, ["mend"]).output
     assert writers(root) == []
     assert not (root / "dvc.lock").exists()
     assert (root / ".cache" / "dvc.lock.damaged").is_file()

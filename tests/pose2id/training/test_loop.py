@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from pose2id.errors import ParamsError, WeightsError
-from pose2id.training.loop import LoopConfig, learning_rate, train
+from pose2id.training.loop import LoopConfig, learning_rate, train, watched
 
 CONFIG = LoopConfig(
     seed=3, steps=40, lr=0.05, warmup_steps=5, checkpoint_every=4, sample_every=20, accumulation=2
@@ -127,3 +127,12 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
     assert set(rates[10:60]) == {2.0}
     assert all(a > b for a, b in pairwise(rates[61:]))
     assert rates[-1] < 0.01
+
+
+def test_whoever_watches_sees_every_step_and_none_of_later_runs(tmp_path: Path):
+    seen: list[tuple[str, int, int]] = []
+    with watched(lambda *step: seen.append(step)):
+        train(Regression(), CONFIG, tmp_path / "watched", stop_after=3)
+        train(Regression(), CONFIG, tmp_path / "watched", stop_after=4)  # goes on
+    train(Regression(), CONFIG, tmp_path / "alone", stop_after=2)
+    assert seen == [("toy", 1, 3), ("toy", 2, 3), ("toy", 3, 3), ("toy", 4, 4)]

@@ -213,7 +213,7 @@ def test_quarantined_pictures_come_with_reason_and_command(project):
         if not row["accepted"]
     ]
     worst = min(rows, key=lambda row: row["identity_similarity"])
-    assert f"python -m flows.cache remake {worst['image_id']}" in html
+    assert f"pose2id cache remake {worst['image_id']}" in html
     assert f"{min(16, len(rows))} of {len(rows)} quarantined" in html
     assert "identity_lost" in html
 

@@ -71,8 +71,8 @@ def test_old_curves_do_not_pile_up(tmp_path):
 def test_without_studies_the_page_says_how_to_make_them(tmp_path):
     write_studies_page(Layout(tmp_path))
     text = (tmp_path / "reports" / "studies.html").read_text(encoding="utf-8")
-    assert "python -m flows.ablate" in text
-    assert "python -m flows.tune" in text
+    assert "pose2id ablate" in text
+    assert "pose2id tune" in text
     assert "<img" not in text
 
 

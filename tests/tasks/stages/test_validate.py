@@ -141,7 +141,7 @@ def test_every_rejected_row_is_in_quarantine_with_the_command_that_remakes_it(
     rows = read_table(Layout(root).quarantine("gallery")).to_pylist()
     rejected = {key for key, codes in reasons(root).items() if codes}
     assert {(row["image_id"], row["pose_id"]) for row in rows} == rejected
-    assert rows[0]["remake"].startswith("python -m flows.cache remake '")
+    assert rows[0]["remake"].startswith("pose2id cache remake '")
 
 
 def test_expectations_count_and_name_what_failed(faulty: tuple[Path, Params, list[str]]) -> None:
@@ -227,7 +227,7 @@ def test_more_rejected_rows_than_allowed_fail_with_counts_and_files(tmp_path: Pa
     assert "identity_lost 12" in message
     assert "max_quarantine_rate 0.05" in message
     assert str(layout.quarantine("query")) in message
-    assert "python -m flows.cache remake query/" in message
+    assert "pose2id cache remake query/" in message
     assert read_table(layout.quarantine("query")).num_rows == 12
     assert layout.quality("query").read_bytes() == last_good
 

@@ -1,0 +1,24 @@
+"""Runs what is out of date as a Prefect flow with a page of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def main() -> None:
+    """Runs every stage that is out of date as a Prefect flow, and records the run.
+
+    It reports to the server of PREFECT_API_URL, or to a temporary one. `dvc repro` leaves the same
+    tables without any server.
+    """
+    from flows.process.environment import make_prefect_home
+
+    make_prefect_home()
+    from flows.orchestration.pipeline import run_here
+
+    run_here(Path())
