@@ -1,4 +1,4 @@
-"""Adapts the generator to the people of a train split: `pose2id adapt`."""
+"""Trains the generator on, for the people of your own train split."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from flows.cli.project import PARAMS_FILE, Params, as_given
+
+app = typer.Typer()
+
+RECIPE = Path("models/ipg-small/adapt.yaml")
 
 
 @app.command()
 def main(
+    params: Params = PARAMS_FILE,
+    config: Annotated[
+        Path, typer.Option("--config", help="The recipe (YAML).", callback=as_given)
+    ] = RECIPE,
     split: Annotated[str, typer.Option(help="The split to learn from; index it first.")] = "train",
     minutes: Annotated[
-        float | None, typer.Option(help="Time for all steps of training; default: the recipe's.")
-    ] = None,
-    config: Annotated[Path, typer.Option(help="The recipe (YAML).")] = Path(
-        "models/ipg-small/adapt.yaml"
-    ),
-    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+        float, typer.Option(help="Time for the steps of training; 0 keeps the recipe's.")
+    ] = 0.0,
 ) -> None:
-    """Trains identity network and generator on a train split, from the shipped model on."""
-    from flows.cli.console import friendly_errors, setup_logging, show
+    """Trains identity network and generator from the shipped model on; killed, it goes on."""
+    from flows.cli.console import setup_logging, show
+    from flows.cli.train import training_progress
 
     setup_logging()
-    with friendly_errors():
-        from tasks.studies.adapt import adapt, read_adapt_file
-        from tasks.tables.params import load_params
+    from tasks.studies.adapt import adapt, read_adapt_file
+    from tasks.tables.params import load_params
 
-        wish = read_adapt_file(config)
-        if minutes is not None:
-            wish = wish.model_copy(update={"minutes": minutes})
+    wish = read_adapt_file(config)
+    if minutes:
+        wish = wish.model_copy(update={"minutes": minutes})
+    with training_progress():
         folder = adapt(load_params(params), wish, Path(), split)
-        show(f"model: {folder}")
-        show(f"card:  {folder / 'README.md'}")
-        show(f"use it: set generate.model to {folder} in params.yaml")
-
-
-if __name__ == "__main__":
-    app()
+    show(f"model: {folder}")
+    show(f"card:  {folder / 'README.md'}")
+    show(f"to use it: set generate.model to {folder} in {params}")

@@ -269,7 +269,8 @@ def steps_within(job: Job, config: LoopConfig, folder: Path, seconds: float) -> 
     """Shortens a run to the steps that fit into a time, measured on its first steps.
 
     What was found is kept in `folder/steps.json`, so that a run that was killed goes on by the same
-    schedule and ends with the same weights, however long it stood still.
+    schedule and ends with the same weights, however long it stood still. For another time the steps
+    are found anew: a finished run can be prolonged.
 
     Args:
         job: What is trained.
@@ -281,7 +282,8 @@ def steps_within(job: Job, config: LoopConfig, folder: Path, seconds: float) -> 
         The settings with the number of steps.
     """
     path = folder / "steps.json"
-    if not path.is_file():
+    decided = json.loads(path.read_text()) if path.is_file() else {}
+    if decided.get("seconds") != seconds:
         folder.mkdir(parents=True, exist_ok=True)
         done = _steps_done(folder)
         probe = min(config.steps, done + PROBE_STEPS)
@@ -290,11 +292,12 @@ def steps_within(job: Job, config: LoopConfig, folder: Path, seconds: float) -> 
         train(job, replace(config, steps=max(config.steps, 10 * probe)), folder, probe)
         per_step = (time.monotonic() - started) / max(1, probe - done)
         steps = max(probe, min(config.steps, int(seconds / per_step)))
+        decided = {"seconds": seconds, "steps": steps}
         logger.info("%s: %.2f s a step, so %d steps", job.name, per_step, steps)
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"steps": steps}) + "\n")
+        temporary.write_text(json.dumps(decided) + "\n")
         temporary.replace(path)
-    return replace(config, steps=int(json.loads(path.read_text())["steps"]))
+    return replace(config, steps=int(decided["steps"]))
 
 
 def _steps_done(folder: Path) -> int:

@@ -257,9 +257,7 @@ def _fresh_model(recipe: Recipe) -> IpgModel:
 def _read_report(recipe: Recipe, part: str) -> dict[str, float]:
     path = recipe.runs / f"{part}.json"
     if not path.is_file():
-        raise WeightsError(
-            f"{path} is missing: train the part first with `pose2id train {part}`."
-        )
+        raise WeightsError(f"{path} is missing: train the part first with `pose2id train {part}`.")
     report: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
     return report
 
