@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
-from pose2id.steps.camera_normalize import camera_normalize
 from pose2id.features import l2_normalize
+from pose2id.steps.camera_normalize import camera_normalize
 
 NOISE: Final = -1
 MIN_PICTURES: Final = 3
