@@ -1,12 +1,14 @@
 """Random kills of every process and each fault of a disk; then the same command again.
 
-    python -m benchmarks.faults [--kills 100] [--seed 0] [--ways demo,processes,flow]
+    python -m benchmarks.faults [--kills 100] [--faults 500] [--seed 0]
+        [--ways demo,processes,flow] [--kinds "bit in cache,..."] [--minutes 60]
 
 Each round starts from nothing. A run is killed with -9 at a random moment, at a random process of
 its tree (command, DVC, stage, worker process, Prefect's server), then started again, until it
 completes. Its tables, report and dvc.lock are then compared with those of an undisturbed run, byte
 by byte. The project is small and its generator has random weights: what is tested is the
-orchestration. Exit code 1 if anything differs.
+orchestration. `--faults` are those of `benchmarks.stage_faults`, which need no whole run each.
+Exit code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -30,8 +32,10 @@ from typing import Any
 
 import psutil
 
+from benchmarks.stage_faults import FAULTS
+from benchmarks.stage_faults import campaign as stage_campaign
 from tests.conftest import Project
-from tests.flows.conftest import save_tiny_model, tiny_copy
+from tests.flows.conftest import eight_pictures, save_tiny_model, tiny_copy
 
 # Way of running -> command and values of params.yaml; none changes a byte.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -110,7 +114,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ways", default=",".join(WHOLE), help="comma-separated")
     parser.add_argument("--no-disks", action="store_true")
+    parser.add_argument("--faults", type=int, default=0)
+    parser.add_argument("--kinds", default=",".join(FAULTS), help="of faults, comma-separated")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="for the faults")
     options = parser.parse_args()
+    failures: list[str] = []
+    if options.faults:
+        with tempfile.TemporaryDirectory() as name:
+            found = stage_campaign(
+                eight_pictures(Path(name)),
+                faults=options.faults,
+                seed=options.seed,
+                kinds=options.kinds.split(","),
+                seconds=60 * options.minutes,
+                tell=lambda line: print(line, flush=True),
+            )
+        print(found, flush=True)
+        failures = found.failures()
+    if not options.kills:
+        return 1 if failures else 0
     with tempfile.TemporaryDirectory() as name:
         tally = campaign(
             Path(name),
@@ -121,7 +143,7 @@ def main() -> int:
             say=lambda line: print(line, flush=True),
         )
     print(tally)
-    return 1 if tally.differences else 0
+    return 1 if tally.differences or failures else 0
 
 
 def campaign(
@@ -148,7 +170,7 @@ def campaign(
     """
     save_tiny_model(folder / "model")
     project = tiny_copy(folder / "project", folder / "model")
-    generator = project.root / "tasks" / "generate.py"
+    generator = project.root / "tasks" / "stages" / "generate.py"
     generator.write_text(generator.read_text(encoding="utf-8") + OBSERVER, encoding="utf-8")
     rng, tally = random.Random(seed), Tally()
     for way in ways:  # also renders the dataset, which later rounds keep
@@ -240,7 +262,8 @@ def start(
     project.set(**values)
     # DVC takes the independent stages of a part of its graph in the order of their hashes, and
     # lists them in dvc.lock in that order; for the whole graph the order is always the same.
-    environment = {**project.environment, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    environment = {**project.environment, "PYTHONHASHSEED": "0"}
+    environment.pop("OMP_NUM_THREADS", None)
     with (project.root / "said.txt").open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", *command.split()],

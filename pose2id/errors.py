@@ -11,6 +11,10 @@ class DataError(Pose2IdError):
     """Input data (files, tables, images, labels) is not usable as given."""
 
 
+class ImageChangedError(Pose2IdError):
+    """An image is another one than when it was indexed."""
+
+
 class WeightsError(Pose2IdError):
     """Weights are missing, truncated, of the wrong shape, or not loadable safely."""
 

@@ -66,12 +66,18 @@ def remake(
 ) -> None:
     """Draws one image again in all poses and brings everything after it up to date."""
     from flows.process.dvc import reproduce
+    from flows.process.last_tables import CACHING_STAGES, bring_last_rows
     from flows.process.lock import pipeline_lock
+    from tasks.stages.base import jobs
     from tasks.tables.cache import forget
+    from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
 
     split = image_id.partition("/")[0]
+    params = load_params(Path("params.yaml"))
     with pipeline_lock(Path(), f"remake {image_id}"):
+        for stage in CACHING_STAGES:  # a pulled table counts as made: else it would come back
+            bring_last_rows(Path(), jobs(stage, params, Path(), split, 1)[0])
         n_dropped = forget(Layout(), image_id)
     if not n_dropped:
         raise DataError(

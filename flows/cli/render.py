@@ -32,7 +32,7 @@ def main(
     height_px: Annotated[int, typer.Option(help="Height of the pictures.")] = 128,
     width_px: Annotated[int, typer.Option(help="Width of the pictures.")] = 64,
 ) -> None:
-    """Draws people, cameras and pictures from seeds; the same seeds give the same bytes."""
+    """Draws people, cameras and pictures from seeds; the same bytes each time on one machine."""
     from flows.cli.console import progress, setup_logging
     from pose2id.renderer import SyntheticSpec, write_dataset
 

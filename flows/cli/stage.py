@@ -57,11 +57,15 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
     from flows.cli.console import progress
     from flows.orchestration.shards import map_shards
     from flows.process.disk import explained_disk_errors
+    from flows.process.last_tables import bring_last_rows, note_tables
     from flows.process.lock import pipeline_lock
+    from flows.process.repair import forget_index, put_out_aside
+    from pose2id.errors import DataError, ImageChangedError
     from tasks.stages.base import Job, ShardReport, check_split, load_stage
     from tasks.tables.cache import sweep
     from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
+    from tasks.tables.seal import DamagedTableError
 
     parameters = load_params(params_file)
     module = load_stage(stage)
@@ -72,14 +76,26 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
     with explained_disk_errors(name), pipeline_lock(root, name):
         sweep(Layout(root))
         jobs = module.plan(parameters, root, split)
-        with progress(name, len(jobs), "shards") as advance:
+        bring_last_rows(root, jobs[0])
+        try:
+            with progress(name, len(jobs), "shards") as advance:
 
-            def on_done(job: Job, report: ShardReport) -> None:
-                nonlocal n_rows
-                n_rows += report.n_rows
-                advance(1, f"{n_rows / (time.monotonic() - started):.1f} rows/s")
-                log.info("%s: %s", job.label, report)
+                def on_done(job: Job, report: ShardReport) -> None:
+                    nonlocal n_rows
+                    n_rows += report.n_rows
+                    advance(1, f"{n_rows / (time.monotonic() - started):.1f} rows/s")
+                    log.info("%s: %s", job.label, report)
 
-            reports = map_shards(jobs, parameters.runtime, on_done)
-        module.merge(parameters, root, split, reports)
+                reports = map_shards(jobs, parameters.runtime, on_done)
+            module.merge(parameters, root, split, reports)
+        except ImageChangedError:
+            forget_index(root, split)
+            raise
+        except DamagedTableError as error:
+            put_out_aside(root, error)
+            raise DataError(
+                f"{error.path} was damaged ({error.reason}) and has been moved to .cache/damaged; "
+                "run the same command again: DVC has a copy of it, or it is made again"
+            ) from error
+        note_tables(root, jobs[0])
     log.info("%s done in %.1f s", name, time.monotonic() - started)

@@ -29,14 +29,14 @@ def cluster_task_runner(runtime: RuntimeParams) -> Any:  # noqa: ANN401 - no com
             f"runtime.runner {name!r} needs an extra: pip install 'pose2id[{name}]'"
         ) from error
     if name == "ray":
-        local = {"num_cpus": runtime.workers, "include_dashboard": False}
+        local = {"num_cpus": runtime.n_workers, "include_dashboard": False}
         options = {} if runtime.address else {**local, "configure_logging": False}
         return RayTaskRunner(address=runtime.address, init_kwargs=options)
     if runtime.address:
         return DaskTaskRunner(address=runtime.address)
     return DaskTaskRunner(
         cluster_kwargs={
-            "n_workers": runtime.workers,
+            "n_workers": runtime.n_workers,
             "threads_per_worker": 1,
             "dashboard_address": None,
         }

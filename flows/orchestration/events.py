@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,17 @@ PARENT_TASK_RUN = "POSE2ID_PARENT_TASK_RUN_ID"  # set by the pipeline flow for i
 POLL_S = 0.2
 
 Event = dict[str, Any]
+# Kind -> what an event of it says.
+FACTS = {
+    "shards": ("n_shards", "retries"),
+    "started": ("label",),
+    "again": ("label", "text"),
+    "done": ("label", "text"),
+    "failed": ("label", "text"),
+    "error": ("text",),
+}
+
+log = logging.getLogger("flows")
 
 
 def events_file(root: Path) -> Path | None:
@@ -58,6 +70,19 @@ def forget_events(root: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _event(line: bytes) -> Event | None:
+    """The event of a line; `None` for a damaged one, which only the page will lack."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    kind = event.get("kind") if isinstance(event, dict) else None
+    if isinstance(kind, str) and kind in FACTS and all(name in event for name in FACTS[kind]):
+        return dict(event)
+    log.warning("a line of the events of a stage is damaged and left out: %.80r", line)
+    return None
+
+
 def follow(path: Path, ended: threading.Event) -> Iterator[Event]:
     """Events in the order in which they are recorded, until `ended` is set and all are read.
 
@@ -76,7 +101,6 @@ def follow(path: Path, ended: threading.Event) -> Iterator[Event]:
                 file.seek(position)
                 *lines, rest = (rest + file.read()).split(b"\n")
                 position = file.tell()
-            for line in lines:
-                yield json.loads(line)
+            yield from filter(None, map(_event, lines))
         if last:
             return

@@ -153,7 +153,8 @@ def _stage_flow(stage: str, n_shards: int, retries: int, events: Iterator[Event]
         for event in events:
             label = event["label"]
             if event["kind"] != "started":
-                news[label].put(event)
+                if label in news:  # else the line that said so was damaged
+                    news[label].put(event)
             elif label in news:
                 news[label].put(_WORKER_ENDED)
             else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,11 +15,12 @@ from flows.orchestration.jobs import OnDone, run_job
 from flows.process.environment import make_prefect_home
 from flows.process.signals import start_worker
 from pose2id.errors import Pose2IdError
-from pose2id.machine import n_cores
 from tasks.stages.base import Job, ShardReport
 from tasks.tables.params import RuntimeParams
 
 log = logging.getLogger("flows")
+
+NETWORK_STAGES = ("generate", "features")
 
 
 def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> list[ShardReport]:
@@ -46,21 +46,20 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         from flows.orchestration.cluster_shards import map_on_cluster
 
         return map_on_cluster(jobs, runtime, on_done)
+    n_workers = _n_workers(jobs[0], runtime)
     if len(jobs) > 1:
-        if runtime.workers > 1:
-            _share_cores(runtime.workers)
         root = Path(jobs[0].root)
         most_retries = 2 * runtime.retries  # after failures, and after kills of the worker process
         record_event(root, "shards", n_shards=len(jobs), retries=most_retries)
-    if runtime.workers == 1:
+    if n_workers == 1:
         done = {}
         for job in jobs:
             done[job] = run_with_retries(job, runtime.retries)
             on_done(job, done[job])
     elif runtime.runner == "processes":
-        done = _map_processes(jobs, runtime, on_done)
+        done = _map_processes(jobs, runtime, n_workers, on_done)
     else:
-        with ThreadPoolExecutor(runtime.workers) as pool:
+        with ThreadPoolExecutor(n_workers) as pool:
             futures = {pool.submit(run_with_retries, job, runtime.retries): job for job in jobs}
             done = {}
             for future in as_completed(futures):
@@ -95,13 +94,18 @@ def run_with_retries(job: Job, retries: int) -> ShardReport:
     return report
 
 
-def _share_cores(workers: int) -> None:
-    """Gives each worker its part of the cores; torch reads it when a shard first imports it."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, n_cores() // workers)))
+def _n_workers(job: Job, runtime: RuntimeParams) -> int:
+    """Shards at once; by default one per core, as each computes on one, or one for a GPU."""
+    if runtime.workers == "auto" and runtime.device != "cpu" and job.stage in NETWORK_STAGES:
+        from pose2id.generation.devices import resolve_device
+
+        if resolve_device(runtime.device).type != "cpu":
+            return 1
+    return runtime.n_workers
 
 
 def _map_processes(
-    jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone
+    jobs: Sequence[Job], runtime: RuntimeParams, n_workers: int, on_done: OnDone
 ) -> dict[Job, ShardReport]:
     """Worker processes; when one is killed, a fresh pool takes the shards that are left."""
     done: dict[Job, ShardReport] = {}
@@ -110,7 +114,7 @@ def _map_processes(
         context = multiprocessing.get_context("spawn")
         try:
             with ProcessPoolExecutor(
-                runtime.workers, mp_context=context, initializer=start_worker
+                n_workers, mp_context=context, initializer=start_worker
             ) as pool:
                 futures = {
                     pool.submit(run_with_retries, job, runtime.retries): job for job in waiting

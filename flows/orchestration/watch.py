@@ -45,7 +45,7 @@ def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, int]]:
 def unchanged(root: Path, found: str) -> bool:
     """Whether the last completed run saw the same files."""
     path = _record(root)
-    return path.is_file() and path.read_text(encoding="utf-8") == found
+    return path.is_file() and path.read_bytes() == found.encode()
 
 
 def remember(root: Path, found: str) -> None:

@@ -16,6 +16,9 @@ REMEDIES = {
     errno.EROFS: "mount the disk writable",
     errno.EACCES: "give this user access again",
     errno.EPERM: "give this user access again",
+    errno.EISDIR: "move the folder that lies in place of a file out of the way",
+    errno.ENOTDIR: "move the file that lies in place of a folder out of the way",
+    errno.EEXIST: "move what lies in place of a folder out of the way",
     errno.ENOENT: "put the file back, or let the pipeline index the folder again",
 }
 

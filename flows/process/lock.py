@@ -71,7 +71,7 @@ def _describe(path: Path) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         who = f"process {holder['pid']} ({holder['purpose']})"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         who = "another process"
     return (
         f"{who} is writing this project's tables and two writers are not allowed; wait until it "

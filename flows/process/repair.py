@@ -9,11 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+
+from flows.process.dvc_cache import cache_folder, cached_files
+from tasks.tables.aside import put_aside
+from tasks.tables.schema import Layout
+from tasks.tables.seal import DamagedTableError, state_of
 
 log = logging.getLogger("flows")
 
@@ -29,6 +35,43 @@ def mend_dvc_state(root: Path) -> None:
     """
     _mend_lockfile(root / "dvc.lock", root / ".cache" / "dvc.lock.damaged")
     _mend_rwlock(root / ".dvc" / "tmp" / "rwlock")
+
+
+def put_out_aside(root: Path, error: DamagedTableError) -> None:
+    """Moves a damaged table out of the way, and drops DVC's copy if that is damaged as well.
+
+    The next run then has DVC check out its sound copy, or make the table again.
+
+    Args:
+        root: The project's root folder, of which this process holds the lock.
+        error: Says which table.
+    """
+    path = error.path.resolve()
+    if not path.is_relative_to(root.resolve() / "data"):
+        return
+    put_aside(error, Layout(root).cache)
+    for _, copy in cached_files(root, path.relative_to(root.resolve()).as_posix()):
+        if copy.is_file() and state_of(copy) != "sealed":
+            copy.unlink()
+            log.warning("DVC's copy of %s was damaged as well and is gone", error.path)
+
+
+def forget_index(root: Path, split: str) -> None:
+    """Has the next run index a split again: an image changed after it had been indexed.
+
+    DVC hashes images after the stage that read them, so one that is replaced between the two
+    would leave the old index filed under the new images, in dvc.lock and in the run cache.
+
+    Args:
+        root: The project's root folder, of which this process holds the lock.
+        split: Name of the split.
+    """
+    layout = Layout(root)
+    layout.index(split).unlink(missing_ok=True)
+    for entry in (cache_folder(root) / "runs").glob("*/*/*"):
+        text = entry.read_text("utf-8", "replace") if entry.is_file() else ""
+        if re.search(rf"^cmd: .* index {split}$", text, re.MULTILINE):
+            entry.unlink()
 
 
 def remember_servers(root: Path) -> list[psutil.Process]:
@@ -57,10 +100,11 @@ def end_orphan_server(root: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         parent, *servers = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        noted = [(int(pid), float(created)) for pid, created in servers]
+    except (OSError, ValueError, TypeError):
         return
-    for pid, created in servers:
-        with contextlib.suppress(psutil.NoSuchProcess):
+    for pid, created in noted:
+        with contextlib.suppress(psutil.NoSuchProcess, ValueError, OverflowError):
             server = psutil.Process(pid)
             if server.create_time() == created and server.ppid() != parent:
                 server.terminate()

@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pose2id.errors import DataError
+from pose2id.errors import DataError, ImageChangedError
 
 IMAGE_SUFFIXES: Final = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 
+_INDEX_AGAIN: Final = "run the pipeline again: it will be indexed and made anew"
 _FORMATS: Final = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 _ORIENTATION_TAG: Final = 0x0112
 _ORIENTATIONS: Final = {
@@ -108,6 +109,32 @@ def read_image_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}") from error
+
+
+def read_indexed(root: Path, path: str, sha256: str) -> bytes:
+    """Reads an image that the index describes, if it is still the one that was indexed.
+
+    Whatever is made from the bytes is filed under this digest, so nobody reads images otherwise.
+
+    Args:
+        root: The dataset's root folder.
+        path: POSIX path relative to it.
+        sha256: Hex digest in the index.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        DataError: The file cannot be read.
+        ImageChangedError: It has been replaced since.
+    """
+    try:
+        data = read_image_bytes(root / path)
+    except DataError as error:
+        raise DataError(f"{path} {error}; {_INDEX_AGAIN}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ImageChangedError(f"{path} has changed since it was indexed; {_INDEX_AGAIN}")
+    return data
 
 
 def load_rgb(path: Path) -> Image.Image:

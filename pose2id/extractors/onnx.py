@@ -93,8 +93,11 @@ def _open(model: Path, cuda: bool) -> Any:  # noqa: ANN401 - ONNX Runtime is unt
         ) from error
     wanted = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    # One thread per picture's features: with more, the last bits depend on how many there are.
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(str(model), providers=providers)
+        return onnxruntime.InferenceSession(str(model), options, providers=providers)
     except _runtime_errors() as error:
         raise WeightsError(f"{model} is not a readable ONNX network: {error}") from error
 

@@ -84,7 +84,8 @@ def write_dataset(
     """Renders a dataset; the folder appears when it is complete, or not at all.
 
     Besides the three folders of pictures there are `keypoints.json`, from file stem to 18 triples
-    x, y, confidence, and `spec.json`. The same spec gives the same bytes.
+    x, y, confidence, and `spec.json`. On one machine the same spec gives the same bytes; on
+    another processor pixels may differ by a grey level.
 
     Args:
         root: Folder to write. A dataset rendered earlier is replaced, anything else is not.

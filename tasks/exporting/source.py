@@ -11,10 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow.parquet as pq
-
 from pose2id.errors import DataError
 from tasks.tables.schema import Layout
+from tasks.tables.seal import open_sealed, table_schema
 from tasks.tables.store import read_table
 from tasks.tables.synthetic_mark import Mark, mark_picture
 
@@ -147,7 +146,7 @@ class SplitPictures:
         """All pictures, in the order of the stored parts."""
         for part in self.parts:
             generator = _producer(part)
-            with pq.ParquetFile(part) as file:
+            with open_sealed(part) as file:
                 for batch in file.iter_batches(batch_size=BATCH_ROWS):
                     for row in batch.to_pylist():
                         picture = self._picture(row, generator)
@@ -182,7 +181,11 @@ class SplitPictures:
 def count_pictures(layout: Layout, split: str) -> int:
     """The number of stored pictures of a split, found without reading them."""
     parts = layout.generated(split).glob("[!.]*.parquet")
-    return sum(pq.read_metadata(part).num_rows for part in parts)
+    n_pictures = 0
+    for part in parts:
+        with open_sealed(part) as file:
+            n_pictures += file.metadata.num_rows
+    return n_pictures
 
 
 def safe_stem(image_id: str, split: str, *, dots: bool = True) -> str:
@@ -212,7 +215,7 @@ def safe_stem(image_id: str, split: str, *, dots: bool = True) -> str:
 
 
 def _producer(part: Path) -> str:
-    return str(pq.read_schema(part).metadata[b"pose2id.producer"].decode())
+    return str(table_schema(part).metadata[b"pose2id.producer"].decode())
 
 
 def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pose2id.quality import COLLAPSED_BELOW, FeatureStatistics, feature_drift
 from tasks.gates.coverage import (
@@ -21,7 +20,9 @@ from tasks.gates.coverage import (
 from tasks.gates.running import Check, Suite
 from tasks.gates.tables import producer_of
 from tasks.tables import schema
+from tasks.tables.aside import read_kept
 from tasks.tables.params import Params
+from tasks.tables.seal import open_sealed
 from tasks.tables.store import read_table, sha256_hex, vectors, write_table
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def statistics(layout: schema.Layout, split: str, n_shards: int) -> dict[str, Fe
     """Statistics of the features of originals and of generated pictures, in bounded memory."""
     found: dict[str, FeatureStatistics] = {}
     for shard in range(n_shards):
-        file = pq.ParquetFile(layout.features(split) / f"part-{shard:04d}.parquet")
+        file = open_sealed(layout.features(split) / f"part-{shard:04d}.parquet")
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=["pose_id", "feature"]):
             rows = vectors(pa.Table.from_batches([batch]))
             originals = batch.column("pose_id").to_numpy() == schema.ORIGINAL_POSE_ID
@@ -126,10 +127,10 @@ def histories(
     for kind, now in found.items():
         name = sha256_hex(*made_by, *(pictures if kind == "generated" else []))[:16]
         file = layout.cache / "reference" / f"{split}-{kind}-{name}.parquet"
-        if not file.is_file():
+        before = _read(file, layout)
+        if before is None:
             result.append(History(kind, file, now, None, "no earlier run to compare with"))
             continue
-        before = _read(file)
         if min(now.n_rows, before.n_rows) < MIN_DRIFT_ROWS:
             note = f"fewer than {MIN_DRIFT_ROWS} features, too few to tell a drift"
             result.append(History(kind, file, now, None, note))
@@ -169,7 +170,9 @@ def remember(compared: list[History]) -> None:
         write_table(item.file, table, producer="validate")
 
 
-def _read(file: Path) -> FeatureStatistics:
-    table = read_table(file)
+def _read(file: Path, layout: schema.Layout) -> FeatureStatistics | None:
+    table = read_kept(file, layout.cache)
+    if table is None:
+        return None
     mean, squares = (table.column(name).to_numpy() for name in ("mean", "squares"))
     return FeatureStatistics(table.column("n_rows")[0].as_py(), mean, squares)

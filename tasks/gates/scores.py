@@ -6,6 +6,7 @@ over: by the sha256 of the bytes that are there now, never by the key under whic
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pose2id.datasets.images import decode_rgb, read_image_bytes
+from pose2id.datasets.images import decode_rgb, read_indexed
 from pose2id.errors import DataError
 from pose2id.quality import (
     cosine_similarity,
@@ -29,6 +30,7 @@ from pose2id.quality import (
 )
 from tasks.stages.base import Job
 from tasks.tables import schema
+from tasks.tables.aside import read_kept
 from tasks.tables.store import read_table, sha256_hex, shard_of, vectors
 
 DECODE_THREADS = 4
@@ -71,10 +73,11 @@ def score_shard(job: Job) -> tuple[pa.Table, int]:
 
 def _kept_scores(job: Job) -> dict[str, dict[str, Any]]:
     path = job.layout.scores(job.split, job.shard)
-    if not path.is_file():
-        return {}
     columns = ["key", "decoded_size", "pixel_std", "pose_difference"]
-    return {row["key"]: row for row in read_table(path, columns).to_pylist()}
+    table = read_kept(path, job.layout.cache, columns)
+    rows = [] if table is None else table.to_pylist()
+    # What could not be read may be readable by now: an image that was replaced and put back.
+    return {row["key"]: row for row in rows if row["decoded_size"] is not None}
 
 
 def _originals(job: Job) -> list[tuple[str, list[Picture]]]:
@@ -86,7 +89,7 @@ def _originals(job: Job) -> list[tuple[str, list[Picture]]]:
             *_columns(index, "image_id", "path", "sha256"), strict=True
         )
         if shard_of(image_id, job.n_shards) == job.shard
-        for load in [_reader(dataset_root / path)]
+        for load in [functools.partial(read_indexed, dataset_root, path, digest)]
     ]
 
 
@@ -162,10 +165,6 @@ def _feature_scores(job: Job) -> dict[Key, dict[str, Any]]:
         }
         for row, (image_id, pose_id) in enumerate(zip(image_ids, pose_ids, strict=True))
     }
-
-
-def _reader(path: Path) -> Callable[[], bytes]:
-    return lambda: read_image_bytes(path)
 
 
 def _columns(table: pa.Table, *names: str) -> list[list[Any]]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.gates.running import Check, Suite
 from tasks.tables import schema
 from tasks.tables.params import Params
+from tasks.tables.seal import table_schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def shard_fits(layout: schema.Layout, split: str, params: Params, shard: int) ->
 
 def producer_of(folder: Path) -> str:
     """Fingerprint of what made the parts of a folder."""
-    metadata = pq.read_schema(folder / "part-0000.parquet").metadata
+    metadata = table_schema(folder / "part-0000.parquet").metadata
     return str(metadata[PRODUCER].decode())
 
 
@@ -73,7 +73,7 @@ def _part_facts(
                 expected = schema.features(params.features.dim or _dim(path))
             yield from _file_facts(path, expected, layout)
             if path.is_file():
-                found = (pq.read_schema(path).metadata or {}).get(PRODUCER, b"").decode()
+                found = (table_schema(path).metadata or {}).get(PRODUCER, b"").decode()
                 first = found if first is None else first
                 yield _fact(path, layout, "producer", first, found)
 
@@ -82,7 +82,7 @@ def _dim(path: Path) -> int:
     """Width of the features of a file, 1 where there are none to be found."""
     if not path.is_file():
         return 1
-    found = pq.read_schema(path)
+    found = table_schema(path)
     kind: Any = found.field("feature").type if "feature" in found.names else None
     return int(kind.list_size) if kind is not None and pa.types.is_fixed_size_list(kind) else 1
 
@@ -91,7 +91,7 @@ def _file_facts(path: Path, expected: pa.Schema, layout: schema.Layout) -> Itera
     if not path.is_file():
         yield _fact(path, layout, "", "table", ABSENT)
         return
-    found = pq.read_schema(path)
+    found = table_schema(path)
     for name in dict.fromkeys([*expected.names, *found.names]):
         yield _fact(path, layout, name, _type(expected, name), _type(found, name))
 

@@ -86,7 +86,7 @@ def _choose(tables: Tables) -> list[Row]:
         places AS (
             SELECT *, row_number() OVER (ORDER BY score NULLS LAST, image_id) AS place FROM scores
         )
-        SELECT p.*, i.path, i.pid, i.camid, i.distractor,
+        SELECT p.*, i.path, i.sha256, i.pid, i.camid, i.distractor,
                CASE WHEN place <= ? AND score IS NOT NULL THEN 'worst' ELSE 'random' END AS why
         FROM places p JOIN "index" i USING (image_id)
         ORDER BY why DESC, CASE WHEN why = 'worst' THEN place END, sha256(image_id || ?)
@@ -130,7 +130,7 @@ def _original(tables: Tables, assets: Assets, row: Row, pictures: list[Picture])
         pid=row["pid"],
         camid=row["camid"],
         distractor=row["distractor"],
-        asset=assets.thumbnail(tables.original(row["path"])),
+        asset=assets.thumbnail(tables.original(row)),
         why=row["why"],
         score=row["score"],
         accepted=row["accepted"] is not False,

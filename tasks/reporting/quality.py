@@ -114,7 +114,7 @@ def _examples(tables: Tables, assets: Assets) -> list[Example]:
             SELECT image_id, pose_id, image, key FROM generated
             WHERE image_id IN (SELECT image_id FROM worst)
         )
-        SELECT w.*, g.image, g.key, i.path
+        SELECT w.*, g.image, g.key, i.path, i.sha256
         FROM worst w JOIN "index" i USING (image_id) LEFT JOIN drawn g USING (image_id, pose_id)
         ORDER BY identity_similarity NULLS LAST, image_id, pose_id
         """,
@@ -136,7 +136,7 @@ def _examples(tables: Tables, assets: Assets) -> list[Example]:
 
 def _thumbnail(tables: Tables, assets: Assets, row: Row, fingerprint: str) -> Asset | None:
     if row["pose_id"] == ORIGINAL_POSE_ID:
-        return assets.thumbnail(tables.original(row["path"]))
+        return assets.thumbnail(tables.original(row))
     if row["image"] is None:
         return None
     mark = Mark(row["image_id"], row["pose_id"], fingerprint, row["key"])

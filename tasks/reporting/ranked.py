@@ -71,7 +71,7 @@ def ranked_section(tables: Tables, assets: Assets) -> Ranked:
             file_name=row["path"].rpartition("/")[2],
             pid=row["pid"],
             camid=row["camid"],
-            asset=assets.thumbnail(tables.original(row["path"])),
+            asset=assets.thumbnail(tables.original(row)),
             why=row["why"],
             ap_before=row["ap_before"],
             ap_after=row["ap_after"],
@@ -108,7 +108,7 @@ def _choose(tables: Tables, after: str | None) -> list[Row]:
                            ELSE 'random' END AS why
             FROM places
         )
-        SELECT r.*, i.path, i.pid, i.camid
+        SELECT r.*, i.path, i.sha256, i.pid, i.camid
         FROM reasons r JOIN "index" i ON i.image_id = r.query_id
         ORDER BY CASE why WHEN 'gained' THEN from_top WHEN 'lost' THEN 1e9 + from_bottom
                  ELSE 2e9 END, sha256(query_id || ?)
@@ -124,7 +124,7 @@ def _lists(
     rows = tables.rows(
         """
         SELECT r.query_id, r.rank, r.gallery_id, r.distance, r.is_match, r.is_junk,
-               i.path, i.pid, i.camid, q.ap IS NOT NULL AS is_scored
+               i.path, i.sha256, i.pid, i.camid, q.ap IS NOT NULL AS is_scored
         FROM rankings r JOIN "index" i ON i.image_id = r.gallery_id
         JOIN queries q ON q.query_id = r.query_id AND q.variant = r.variant
         WHERE r.variant = ? AND r.rank <= ? AND r.query_id IN (SELECT unnest(?::VARCHAR[]))
@@ -142,7 +142,7 @@ def _lists(
             camid=row["camid"],
             distance=row["distance"],
             verdict=_verdict(row),
-            asset=assets.thumbnail(tables.original(row["path"])),
+            asset=assets.thumbnail(tables.original(row)),
         )
         found[row["query_id"]].append(hit)
     return found

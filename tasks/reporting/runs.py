@@ -12,8 +12,9 @@ from typing import Any
 from tasks.reporting.assets import Assets
 from tasks.reporting.pages import render
 from tasks.reporting.plots import history_plot
+from tasks.tables.runs import read_runs
 from tasks.tables.schema import Layout
-from tasks.tables.store import atomic_path, read_table
+from tasks.tables.store import atomic_path
 
 MAX_RUNS = 100
 
@@ -24,7 +25,8 @@ def write_runs_page(layout: Layout) -> None:
     Args:
         layout: The project.
     """
-    runs = read_table(layout.runs).to_pylist() if layout.runs.is_file() else []
+    table = read_runs(layout)
+    runs = [] if table is None else table.to_pylist()
     shown = [_parsed(run) for run in runs[-MAX_RUNS:]]
     curves = layout.reports / "runs"
     if curves.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pose2id.datasets.images import read_indexed
+from pose2id.errors import Pose2IdError
 from tasks.tables.catalog import connect, create_views
 from tasks.tables.params import Params
-from tasks.tables.schema import Layout
+from tasks.tables.schema import TABLE_FOLDERS, Layout
+from tasks.tables.seal import check, open_sealed, table_schema
 
 if TYPE_CHECKING:
     import duckdb
+
+log = logging.getLogger(__name__)
 
 DUCKDB_MEMORY = "256MB"
 BATCH_ROWS = 4096
@@ -64,17 +69,24 @@ class Tables:
         found: set[str] = set()
         for split in self.params.splits:
             for file in sorted(self.layout.data.glob(FILES[view].format(split=split))):
-                metadata = pq.read_schema(file).metadata or {}
+                metadata = table_schema(file).metadata or {}
                 found.add(metadata.get(b"pose2id.producer", b"unknown").decode())
         return sorted(found)
 
-    def original(self, path: str) -> bytes | None:
-        """The bytes of an original; `None` where the file is gone or lies outside the dataset."""
-        relative = Path(path)
+    def original(self, row: Row) -> bytes | None:
+        """The bytes of an original, by its path and sha256 in the index.
+
+        `None` where the file is gone, lies outside the dataset, or is another one by now.
+        """
+        relative = Path(row["path"])
         if relative.is_absolute() or ".." in relative.parts:
             return None
-        file = self.layout.root / self.params.dataset.root / relative
-        return file.read_bytes() if file.is_file() else None
+        try:
+            root = self.layout.root / self.params.dataset.root
+            return read_indexed(root, row["path"], row["sha256"])
+        except Pose2IdError as error:
+            log.warning("report: no thumbnail: %s", error)
+            return None
 
     def centralized(
         self, split: str, variant: str, image_ids: Sequence[str]
@@ -91,7 +103,7 @@ class Tables:
         """
         wanted = pa.array(image_ids, pa.string())
         ids: list[str] = []
-        with pq.ParquetFile(self.layout.centralized(split) / f"{variant}.parquet") as file:
+        with open_sealed(self.layout.centralized(split) / f"{variant}.parquet") as file:
             dim = file.schema_arrow.field("feature").type.list_size
             features = np.empty((len(image_ids), dim), np.float32)
             for batch in file.iter_batches(BATCH_ROWS, columns=["image_id", "feature"]):
@@ -113,7 +125,13 @@ def open_tables(layout: Layout, params: Params, scratch: Path) -> Iterator[Table
 
     Yields:
         The tables.
+
+    Raises:
+        DamagedTableError: A table is not what was written; DuckDB would not notice.
     """
+    for folder in TABLE_FOLDERS:
+        for table in sorted((layout.data / folder).rglob("[!.]*.parquet")):
+            check(table)
     with connect(None, layout.root) as connection:
         connection.execute(f"SET memory_limit = '{DUCKDB_MEMORY}'; SET threads = 1")
         connection.execute("SET temp_directory = ?", [str(scratch)])

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
 from tasks.tables.params import Params
 from tasks.tables.schema import Layout
+from tasks.tables.seal import table_schema
 from tasks.tables.store import read_table, vectors
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Hit:
         rank: 1 is the nearest.
         image_id: The gallery image.
         path: Its file, relative to the dataset's root.
+        sha256: Of the file, as it was indexed.
         pid: Its person, `None` without labels.
         camid: Its camera, `None` without cameras.
         distance: Squared Euclidean distance of L2-normalised features, 0 to 4.
@@ -40,6 +41,7 @@ class Hit:
     rank: int
     image_id: str
     path: str
+    sha256: str
     pid: int | None
     camid: int | None
     distance: float
@@ -129,7 +131,7 @@ def draw_ranked_list(query: Image.Image, found: Found, dataset_root: Path) -> Im
         The drawing, mode `RGB`.
 
     Raises:
-        DataError: A gallery image can no longer be read.
+        DataError: A gallery image can no longer be read, or has been replaced since it was indexed.
     """
     from tasks.search.tiles import Tile, draw_tiles
 
@@ -141,7 +143,7 @@ def draw_ranked_list(query: Image.Image, found: Found, dataset_root: Path) -> Im
             _label(hit.pid, hit.camid),
             Path(hit.path).stem,
         )
-        tiles.append(Tile(_load(dataset_root, hit.path), lines, hit.is_match))
+        tiles.append(Tile(_load(dataset_root, hit), lines, hit.is_match))
     return draw_tiles(tiles)
 
 
@@ -150,15 +152,10 @@ def _label(pid: int | None, camid: int | None) -> str:
     return "  ".join(f"{name} {value}" for name, value in known.items() if value is not None)
 
 
-def _load(dataset_root: Path, path: str) -> Image.Image:
-    from pose2id.datasets.images import load_rgb
+def _load(dataset_root: Path, hit: Hit) -> Image.Image:
+    from pose2id.datasets.images import decode_rgb, read_indexed
 
-    try:
-        return load_rgb(dataset_root / path)
-    except DataError as error:
-        raise DataError(
-            f"{path} {error}, although it could be read when indexed; run: dvc repro"
-        ) from error
+    return decode_rgb(read_indexed(dataset_root, hit.path, hit.sha256))
 
 
 def _hit(rank: int, row: dict[str, Any], distance: float, known: dict[str, Any]) -> Hit:
@@ -167,6 +164,7 @@ def _hit(rank: int, row: dict[str, Any], distance: float, known: dict[str, Any])
         rank=rank,
         image_id=row["image_id"],
         path=row["path"],
+        sha256=row["sha256"],
         pid=row["pid"],
         camid=row["camid"],
         distance=distance,
@@ -187,7 +185,7 @@ def _known_image(layout: Layout, params: Params, sha256: str) -> dict[str, Any]:
 
 def _check_same_network(layout: Layout, split: str, extractor: Extractor) -> None:
     for part in sorted(layout.features(split).glob("[!.]*.parquet")):
-        producer = pq.read_schema(part).metadata[b"pose2id.producer"].decode()
+        producer = table_schema(part).metadata[b"pose2id.producer"].decode()
         if producer != extractor.fingerprint:
             raise DataError(
                 f"the features of {split!r} were made by another network ({producer[:12]}) than "

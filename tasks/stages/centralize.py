@@ -21,7 +21,7 @@ from tasks.tables.store import sha256_hex, vector_column, write_table
 def plan(params: Params, root: Path, split: str) -> list[Job]:
     """One job per split, or one per worker of a cluster: its machines share the search."""
     shared = params.runtime.on_cluster and _searches(params)
-    return jobs("centralize", params, root, split, params.runtime.workers if shared else 1)
+    return jobs("centralize", params, root, split, params.runtime.n_workers if shared else 1)
 
 
 def run_shard(job: Job) -> ShardReport:

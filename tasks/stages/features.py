@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,12 @@ import pyarrow as pa
 
 from pose2id.errors import DataError
 from pose2id.extractors.base import Extractor
+from pose2id.machine import compute_on_one_thread, machine_kind
 from tasks.stages.base import LOADING, Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.params import FeaturesParams, Params
+from tasks.tables.row_cache import RowCache
 from tasks.tables.store import (
-    RowCache,
     read_table,
     sha256_hex,
     shard_of,
@@ -27,6 +29,8 @@ from tasks.tables.store import (
 
 log = logging.getLogger(__name__)
 ROWS_PER_SEGMENT = 512  # pictures between two writes to the cache
+# The package that computes, of extractors that do not run in torch.
+LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 Row = tuple[str, int]  # image id, pose id
 
@@ -38,13 +42,14 @@ def plan(params: Params, root: Path, split: str) -> list[Job]:
 
 def run_shard(job: Job) -> ShardReport:
     """Extracts the features of one shard that the cache lacks, then writes the shard's table."""
+    compute_on_one_thread()
     with LOADING:
         extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
     sources = _originals(job) | _generated(job)
     # The batch's shape decides the last bits of a feature, so it is part of the key.
     how = (extractor.fingerprint, job.params.features.batch_size)
     wanted = {row: sha256_hex(key, *how) for row, (key, _) in sources.items()}
-    cache = RowCache(job.layout.cache / "features", shard_prefix(job.shard, job.n_shards))
+    cache = row_cache(job)
     cached = cache.keys()
     missing = [row for row in sorted(sources) if wanted[row] not in cached]
     for start in range(0, len(missing), ROWS_PER_SEGMENT):
@@ -55,6 +60,16 @@ def run_shard(job: Job) -> ShardReport:
     table = cache.assemble(wanted, schema.features(extractor.dim))
     write_table(part, table, producer=extractor.fingerprint)
     return ShardReport(len(wanted), len(missing), len(wanted) - len(missing))
+
+
+def row_cache(job: Job) -> RowCache:
+    """Where the features of a shard are kept."""
+    from pose2id.generation.devices import resolve_device
+
+    library = LIBRARIES.get(job.params.features.extractor, "torch")
+    made_on = machine_kind(resolve_device(job.params.runtime.device).type, library)
+    prefix = shard_prefix(job.shard, job.n_shards)
+    return RowCache(job.layout.cache / "features", prefix, made_on)
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
@@ -81,12 +96,14 @@ def load_extractor(params: FeaturesParams, root: str, device: str) -> Extractor:
 
 def _originals(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
     """Content key and reader of every original of the shard."""
+    from pose2id.datasets.images import read_indexed
+
     dataset_root = Path(job.root) / job.params.dataset.root
     index = read_table(job.layout.index(job.split), ["image_id", "path", "sha256"])
     return {
         (row["image_id"], schema.ORIGINAL_POSE_ID): (
             row["sha256"],
-            (dataset_root / row["path"]).read_bytes,
+            functools.partial(read_indexed, dataset_root, row["path"], row["sha256"]),
         )
         for row in index.to_pylist()
         if shard_of(row["image_id"], job.n_shards) == job.shard
@@ -96,9 +113,12 @@ def _originals(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
 def _generated(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
     """Content key and reader of every generated picture of the shard."""
     part = job.layout.generated(job.split) / f"part-{job.shard:04d}.parquet"
-    table = read_table(part, ["image_id", "pose_id", "image", "key"])
+    table = read_table(part, ["image_id", "pose_id", "image"])
     return {
-        (row["image_id"], row["pose_id"]): (row["key"], functools.partial(bytes, row["image"]))
+        (row["image_id"], row["pose_id"]): (
+            hashlib.sha256(row["image"]).hexdigest(),
+            functools.partial(bytes, row["image"]),
+        )
         for row in table.to_pylist()
     }
 
@@ -118,7 +138,7 @@ def _extract(
     if failures:
         row, reason = rows[min(failures)], failures[min(failures)]
         raise DataError(
-            f"{len(failures)} pictures could not be read although they were when indexed; the "
+            f"{len(failures)} pictures could not be used although they could when indexed; the "
             f"first is {row[0]} (pose {row[1]}): {reason}. Run the pipeline again"
         )
     return pa.table(

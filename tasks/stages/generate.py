@@ -16,13 +16,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2id.errors import DataError
 from pose2id.generation.base import Generator
+from pose2id.machine import compute_on_one_thread, machine_kind
 from tasks.stages.base import LOADING, Job, ShardReport, jobs
 from tasks.stages.poses import read_poses
 from tasks.tables import schema
 from tasks.tables.params import GenerateParams, Params
-from tasks.tables.store import RowCache, read_table, sha256_hex, shard_of, shard_prefix, write_table
+from tasks.tables.row_cache import RowCache
+from tasks.tables.store import read_table, sha256_hex, shard_of, shard_prefix, write_table
 
 if TYPE_CHECKING:
     from pose2id.choices import Device
@@ -40,6 +41,7 @@ def run_shard(job: Job) -> ShardReport:
     params = job.params.generate
     images = _images_of_shard(job)
     pose_ids, keypoints = read_poses(job.layout)
+    compute_on_one_thread()
     with LOADING:
         generator = load_generator(params, job.root, job.params.runtime.device)
     seeds = {
@@ -55,7 +57,7 @@ def run_shard(job: Job) -> ShardReport:
         for image_id, sha in zip(*_columns(images, "image_id", "sha256"), strict=True)
         for pose_id, pose in zip(pose_ids, keypoints, strict=True)
     }
-    cache = RowCache(job.layout.cache / "generated", shard_prefix(job.shard, job.n_shards))
+    cache = row_cache(job)
     cached = cache.keys()
     missing = [
         row
@@ -77,6 +79,15 @@ def run_shard(job: Job) -> ShardReport:
     write_table(part, table, producer=generator.fingerprint)
     n_made = len(missing) * len(pose_ids)
     return ShardReport(n_rows=len(wanted), n_made=n_made, n_reused=len(wanted) - n_made)
+
+
+def row_cache(job: Job) -> RowCache:
+    """Where the pictures of a shard are kept."""
+    from pose2id.generation.devices import resolve_device
+
+    made_on = machine_kind(resolve_device(job.params.runtime.device).type, "torch")
+    prefix = shard_prefix(job.shard, job.n_shards)
+    return RowCache(job.layout.cache / "generated", prefix, made_on)
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
@@ -138,8 +149,11 @@ def _batches(rows: list[dict[str, str]], size: int) -> list[tuple[dict[str, str]
 
 
 def _settings(params: GenerateParams) -> dict[str, object]:
-    """What shapes a picture besides weights, reference, pose and seed."""
-    return params.model_dump(include={"solver", "steps", "guidance_scale", "format"})
+    """What shapes a picture besides weights, reference, pose and seed.
+
+    The batch's size is the shape of every product, which decides the last bits.
+    """
+    return params.model_dump(include={"solver", "steps", "guidance_scale", "format", "batch_size"})
 
 
 def _images_of_shard(job: Job) -> pa.Table:
@@ -163,8 +177,12 @@ def _draw(
     seeds: dict[tuple[str, int], int],
 ) -> NDArray[np.uint8]:
     """All poses of a few images, `(B, P, H, W, 3) uint8`."""
+    from pose2id.datasets.images import decode_rgb, read_indexed
+
     dataset_root = Path(job.root) / job.params.dataset.root
-    references = [_load_reference(dataset_root, row) for row in batch]
+    references = [
+        decode_rgb(read_indexed(dataset_root, row["path"], row["sha256"])) for row in batch
+    ]
     noise = [[seeds[row["image_id"], pose_id] for pose_id in pose_ids] for row in batch]
     return generator(references, keypoints, np.array(noise, dtype=np.uint64))
 
@@ -196,15 +214,3 @@ def _store(
         for pose_id, picture in zip(pose_ids, poses, strict=True)
     ]
     cache.append(pa.Table.from_pylist(rows, schema=schema.GENERATED))
-
-
-def _load_reference(dataset_root: Path, row: dict[str, str]) -> Image.Image:
-    from pose2id.datasets.images import decode_rgb
-
-    data = (dataset_root / row["path"]).read_bytes()
-    if hashlib.sha256(data).hexdigest() != row["sha256"]:
-        raise DataError(
-            f"{row['path']} has changed since it was indexed; run the pipeline again, it will be "
-            "indexed and re-drawn"
-        )
-    return decode_rgb(data)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pose2id.datasets.base import DatasetReader, ImageRecord, RejectedFile
-from pose2id.errors import DataError, QualityError
+from pose2id.errors import DataError, ImageChangedError, QualityError
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.params import Params
@@ -43,8 +43,16 @@ def run_shard(job: Job) -> ShardReport:
     params = job.params
     dataset_root = Path(job.root) / params.dataset.root
     listing = reader_of(params).read_split(dataset_root, job.split)
+    before = [_version(dataset_root / record.path) for record in listing.records]
     with ThreadPoolExecutor(DECODE_THREADS) as pool:
         rows = list(pool.map(lambda r: _inspect(r, dataset_root, params), listing.records))
+    after = [_version(dataset_root / record.path) for record in listing.records]
+    for record, old, new in zip(listing.records, before, after, strict=True):
+        if old != new:
+            raise ImageChangedError(
+                f"{record.path} changed while split {job.split!r} was indexed; run the pipeline "
+                "again once nothing writes to the dataset any more"
+            )
     kept = [row for row in rows if isinstance(row, dict)]
     rejects = [*listing.rejects, *(row for row in rows if isinstance(row, RejectedFile))]
     _write(job, kept, sorted(rejects, key=lambda reject: reject.path))
@@ -71,6 +79,15 @@ def run_shard(job: Job) -> ShardReport:
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
     """Nothing is left to do: the stage has one shard."""
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """What tells a file from another one in its place; `None` where there is none to be seen."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _inspect(

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pose2id.errors import QualityError
+from pose2id.machine import machine_kind
 from tasks.stages.base import LOADING, Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.params import Params
+from tasks.tables.row_cache import RowCache
 from tasks.tables.store import (
-    RowCache,
     read_table,
     sha256_hex,
     shard_of,
@@ -27,6 +28,8 @@ from tasks.tables.store import (
 )
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from pose2id.poses.estimators import BlazePoseEstimator
 
 log = logging.getLogger(__name__)
@@ -59,6 +62,8 @@ def run_shard(job: Job) -> ShardReport:
 
 def find(job: Job) -> tuple[pa.Table, int]:
     """The key points of a shard's images in id order, and how many the cache lacked."""
+    from pose2id.datasets.images import decode_rgb, read_indexed
+
     with LOADING:
         estimator = load_estimator(job.root)
     index = read_table(job.layout.index(job.split), ["image_id", "path", "sha256"]).to_pylist()
@@ -70,14 +75,18 @@ def find(job: Job) -> tuple[pa.Table, int]:
     keys = {
         row: sha256_hex(image["sha256"], estimator.fingerprint) for row, image in images.items()
     }
-    cache = RowCache(job.layout.cache / "keypoints", shard_prefix(job.shard, job.n_shards))
+    prefix = shard_prefix(job.shard, job.n_shards)
+    cache = RowCache(job.layout.cache / "keypoints", prefix, machine_kind("cpu", "openvino"))
     cached = cache.keys()
     missing = [row for row in sorted(images) if keys[row] not in cached]
     dataset_root = Path(job.root) / job.params.dataset.root
     for start in range(0, len(missing), ROWS_PER_SEGMENT):
         rows = missing[start : start + ROWS_PER_SEGMENT]
-        paths = [dataset_root / images[row]["path"] for row in rows]
-        cache.append(_find(rows, paths, [keys[row] for row in rows], estimator))
+        pictures = [
+            decode_rgb(read_indexed(dataset_root, images[row]["path"], images[row]["sha256"]))
+            for row in rows
+        ]
+        cache.append(_find(rows, pictures, [keys[row] for row in rows], estimator))
     cache.compact()
     return cache.assemble(keys, schema.KEYPOINTS), len(missing)
 
@@ -119,11 +128,9 @@ def load_estimator(root: str) -> BlazePoseEstimator:
 
 
 def _find(
-    rows: list[Row], paths: list[Path], keys: list[str], estimator: BlazePoseEstimator
+    rows: list[Row], pictures: list[Image.Image], keys: list[str], estimator: BlazePoseEstimator
 ) -> pa.Table:
-    from pose2id.datasets.images import decode_rgb
-
-    found = estimator([decode_rgb(path.read_bytes()) for path in paths])  # (n, 18, 3)
+    found = estimator(pictures)  # (n, 18, 3)
     return pa.table(
         {
             "image_id": [image_id for image_id, _ in rows],

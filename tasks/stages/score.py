@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
@@ -24,6 +23,7 @@ from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.labels import UNKNOWN, Labels, read_labels
 from tasks.tables.params import BASE, Params, ScoreParams
+from tasks.tables.seal import table_schema
 from tasks.tables.store import atomic_path, read_table, sha256_hex, vectors, write_table
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _features(
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Features of a variant, `(N, D) float32`, and the notes that its chain left."""
     path = layout.centralized(split) / f"{variant}.parquet"
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = table_schema(path).metadata or {}
     notes = metadata.get(schema.NOTES, b"").decode().splitlines()
     return vectors(read_table(path, ["feature"])), tuple(f"{split}: {note}" for note in notes)
 

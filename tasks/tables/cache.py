@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from tasks.tables.schema import Layout
+from tasks.tables.aside import put_aside
+from tasks.tables.row_cache import is_segment
+from tasks.tables.schema import TABLE_FOLDERS, Layout
+from tasks.tables.seal import DamagedTableError, check, read_sealed, table_schema
 from tasks.tables.store import write_table
 
 KINDS = ("generated", "features", "keypoints")
-TABLE_FOLDERS = ("index", "keypoints", "generated", "features", "quality", "centralized", "results")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def forget(layout: Layout, image_id: str) -> int:
     n_dropped = 0
     for kind in KINDS:
         for path in list(_segments(layout, kind)):
-            ids = pq.read_table(path, columns=["image_id"]).column("image_id")
+            ids = read_sealed(path, ["image_id"]).column("image_id")
             keep = pc.not_equal(ids, image_id).combine_chunks()
             n_dropped += _keep_rows(path, keep)
     return n_dropped
@@ -111,7 +112,10 @@ def forget(layout: Layout, image_id: str) -> int:
 def sweep(layout: Layout) -> None:
     """Removes what killed writers left half-written; only for the holder of the project's lock."""
     tables = [path for path in layout.data.glob("*") if path.name in TABLE_FOLDERS]
-    kept = [layout.cache / name for name in (*KINDS, "scores", "neighbors", "quarantine")]
+    kept = [
+        layout.cache / name
+        for name in (*KINDS, "scores", "neighbors", "quarantine", "reference", "history")
+    ]
     left = [*layout.data.glob(".tmp-*"), *layout.reports.glob(".tmp-*")]
     for folder in (*tables, *kept):
         left += folder.rglob(".tmp-*")
@@ -131,17 +135,27 @@ def _keep_rows(path: Path, keep: pa.BooleanArray) -> int:
         path.unlink()
         return n_dropped
     used = path.stat()
-    write_table(path, pq.read_table(path).filter(keep), producer="cache")
+    producer = (table_schema(path).metadata or {}).get(b"pose2id.producer", b"cache").decode()
+    write_table(path, read_sealed(path).filter(keep), producer=producer)
     os.utime(path, (used.st_atime, used.st_mtime))
     return n_dropped
 
 
 def _segments(layout: Layout, kind: str) -> Iterator[Path]:
-    yield from sorted((layout.cache / kind).glob("shard-*/[!.]*.parquet"))
+    """Sound segments; those of earlier releases, which nobody reads any more, are removed."""
+    for path in sorted((layout.cache / kind).glob("shard-*/[!.]*.parquet")):
+        if not is_segment(path) and path.is_file():
+            path.unlink()
+            continue
+        try:
+            check(path, strict=True)
+            yield path
+        except DamagedTableError as error:
+            put_aside(error, layout.cache)
 
 
 def _keys(path: Path) -> list[str]:
-    keys: list[str] = pq.read_table(path, columns=["key"]).column("key").to_pylist()
+    keys: list[str] = read_sealed(path, ["key"]).column("key").to_pylist()
     return keys
 
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.tables import schema
-from tasks.tables.store import read_table, write_table
+from tasks.tables.runs import read_runs, write_runs
+from tasks.tables.store import read_table
 
 
 def append_run(
@@ -58,10 +59,11 @@ def append_run(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
     new = pa.Table.from_pylist([row], schema=schema.RUNS)
-    if layout.runs.is_file():
+    before = read_runs(layout)
+    if before is not None:
         # Parquet has no seconds: what was written as such comes back as milliseconds.
-        new = pa.concat_tables([read_table(layout.runs).cast(schema.RUNS), new])
-    write_table(layout.runs, new, producer="history")
+        new = pa.concat_tables([before.cast(schema.RUNS), new])
+    write_runs(layout, new)
     if (layout.reports / "index.html").is_file():
         write_runs_page(layout)
     return row
@@ -78,9 +80,8 @@ def read_metrics(layout: schema.Layout) -> dict[str, dict[str, float | None]]:
 
 def last_completed(layout: schema.Layout) -> dict[str, Any] | None:
     """The row of the last run that completed."""
-    if not layout.runs.is_file():
-        return None
-    rows = read_table(layout.runs).to_pylist()
+    table = read_runs(layout)
+    rows = [] if table is None else table.to_pylist()
     return next((row for row in reversed(rows) if row["outcome"] == "completed"), None)
 
 

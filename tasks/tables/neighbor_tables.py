@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pose2id.choices import Search
-from pose2id.errors import DataError
 from pose2id.features import Floats
 from tasks.tables import schema
+from tasks.tables.aside import read_kept
 from tasks.tables.store import read_table, vector_column, vectors, write_table
 
 if TYPE_CHECKING:
@@ -128,11 +128,8 @@ def _read(
     from pose2id.neighbors import NeighborTable
 
     none = np.full(len(image_ids), -1, np.int64)
-    try:
-        rows = read_table(path)
-    except (DataError, pa.ArrowException):
-        return None, none
-    if rows.schema != schema.neighbors(k):
+    rows = read_kept(path, path.parents[2])
+    if rows is None or rows.schema != schema.neighbors(k):
         return None, none
     columns = (rows.column(name).to_pylist() for name in ("image_id", "feature_sha256"))
     place = {key: row for row, key in enumerate(zip(*columns, strict=True))}

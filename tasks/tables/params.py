@@ -31,6 +31,7 @@ from pose2id.choices import (
     Solver,
 )
 from pose2id.errors import ParamsError
+from pose2id.machine import n_cores
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
 from pose2id.steps.registry import SCORING_STEPS, STEPS
 
@@ -237,10 +238,10 @@ class TuneParams(_Section):
 
 
 class RuntimeParams(_Section):
-    """How the work is spread; nothing here changes an output byte."""
+    """How the work is spread; on one machine nothing but the device changes an output byte."""
 
     runner: Literal["threads", "processes", "ray", "dask"] = "threads"
-    workers: Annotated[int, Field(ge=1, le=1024)] = 2
+    workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     device: Device = "auto"
     address: str | None = None
@@ -249,6 +250,11 @@ class RuntimeParams(_Section):
     def on_cluster(self) -> bool:
         """Whether shards go to Ray or Dask."""
         return self.runner in ("ray", "dask")
+
+    @property
+    def n_workers(self) -> int:
+        """Shards at once where networks run on the CPU: `auto` is one per core."""
+        return n_cores() if self.workers == "auto" else self.workers
 
 
 BASE = "base"  # the variant that all others are compared with

@@ -9,6 +9,10 @@ import pyarrow as pa
 
 N_KEYPOINTS = 18
 ORIGINAL_POSE_ID = -1
+# Folders of data/ that hold outs of stages.
+TABLE_FOLDERS = (
+    *("index", "keypoints", "generated", "features", "quality", "centralized", "results"),
+)
 NOTES = b"pose2id.notes"  # in a file's metadata: what its reader should know, a line each
 
 INDEX = pa.schema(

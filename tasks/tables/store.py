@@ -1,4 +1,4 @@
-"""Atomic Parquet files, stable shards and the append-only row cache."""
+"""Atomic Parquet files with a seal, stable shards."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
-
-COMPACT_AT = 16  # segments of one shard before they are joined into one
+from tasks.tables.seal import read_sealed, write_sealed
 
 
 @contextlib.contextmanager
@@ -42,7 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_table(path: Path, table: pa.Table, *, producer: str) -> None:
-    """Writes a table atomically; the same table gives the same bytes.
+    """Writes a table atomically and sealed; the same table gives the same bytes.
 
     Args:
         path: Target file.
@@ -54,9 +52,9 @@ def write_table(path: Path, table: pa.Table, *, producer: str) -> None:
     vectors = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     plain = [field.name for field in table.schema if pa.types.is_string(field.type)]
     with atomic_path(path) as temporary:
-        pq.write_table(
-            table,
+        write_sealed(
             temporary,
+            table,
             compression="zstd",
             use_dictionary=plain,
             write_statistics=[f.name for f in table.schema if f.name not in {*vectors, "image"}],
@@ -69,12 +67,13 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
     Raises:
         DataError: The path does not exist or holds no table.
+        DamagedTableError: A file is not what was written.
     """
-    files = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
-    if not files or not all(file.is_file() for file in files):
+    parts = path.is_dir() and path.suffix != ".parquet"
+    files = sorted(path.glob("[!.]*.parquet")) if parts else [path]
+    if not files or not all(file.exists() for file in files):
         raise DataError(f"there is no table at {path}; run the stage that makes it: dvc repro")
-    tables = [pq.read_table(file, columns=columns) for file in files]
-    return pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    return pa.concat_tables([read_sealed(file, columns) for file in files])
 
 
 def vectors(table: pa.Table, column: str = "feature") -> NDArray[np.float32]:
@@ -119,84 +118,3 @@ def shard_of(image_id: str, n_shards: int) -> int:
     bits = n_shards.bit_length() - 1
     first = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:4], "big")
     return first >> (32 - bits) if bits else 0
-
-
-class RowCache:
-    """Finished rows of one kind, append-only, found again by key, outside of every stage's outs.
-
-    Segments live in folders named by a shard's bits. A folder is searched for a shard when one
-    of the two bit strings begins with the other, so the number of shards may change freely.
-    """
-
-    def __init__(self, root: Path, prefix: str) -> None:
-        self.root = root
-        self.prefix = prefix
-        self.folder = root / f"shard-{prefix}"
-
-    def _segments(self) -> list[Path]:
-        found: list[Path] = []
-        for folder in sorted(self.root.glob("shard-*")):
-            bits = folder.name.removeprefix("shard-")
-            if bits.startswith(self.prefix) or self.prefix.startswith(bits):
-                found += sorted(folder.glob("[!.]*.parquet"))
-        return found
-
-    def keys(self) -> set[str]:
-        """The keys of all rows that can be found."""
-        keys: set[str] = set()
-        for segment in self._segments():
-            keys.update(pq.read_table(segment, columns=["key"]).column("key").to_pylist())
-        return keys
-
-    def append(self, table: pa.Table) -> None:
-        """Adds rows as one new segment; the segment appears whole or not at all."""
-        name = sha256_hex(*table.column("key").to_pylist())[:32]
-        write_table(self.folder / f"{name}.parquet", table, producer="cache")
-
-    def take(self, keys: Iterable[str]) -> pa.Table | None:
-        """The rows with these keys in unspecified order; `None` if there are none.
-
-        Segments that give a row are marked as used, so that pruning by age spares them.
-        """
-        wanted = set(keys)
-        found: list[pa.Table] = []
-        for segment in self._segments():
-            held = pq.read_table(segment, columns=["key"]).column("key").to_pylist()
-            rows = [row for row, key in enumerate(held) if key in wanted]
-            if rows:
-                found.append(pq.read_table(segment).take(rows).replace_schema_metadata(None))
-                wanted.difference_update(held[row] for row in rows)
-                os.utime(segment)
-        return pa.concat_tables(found) if found else None
-
-    def assemble(self, wanted: dict[tuple[str, int], str], layout: pa.Schema) -> pa.Table:
-        """The rows of an out: one per `(image id, pose id)`, in that order, taken by key.
-
-        A row found by key may have been made under another name (a renamed file with the same
-        content), so both id columns, the first two of the layout, are written anew.
-        """
-        found = self.take(wanted.values())
-        if found is None:
-            return layout.empty_table()
-        row_of = {key: row for row, key in enumerate(found.column("key").to_pylist())}
-        order = sorted(wanted)
-        table = found.take([row_of[wanted[item]] for item in order])
-        image_ids = pa.array([image_id for image_id, _ in order], layout.field(0).type)
-        pose_ids = pa.array([pose_id for _, pose_id in order], layout.field(1).type)
-        table = table.set_column(0, layout.field(0), image_ids)
-        return table.set_column(1, layout.field(1), pose_ids).cast(layout)
-
-    def compact(self) -> None:
-        """Joins the shard's own segments into one when they have become many."""
-        segments = sorted(self.folder.glob("[!.]*.parquet"))
-        if len(segments) < COMPACT_AT:
-            return
-        by_schema: dict[pa.Schema, list[Path]] = {}
-        for segment in segments:
-            schema = pq.read_schema(segment).remove_metadata()
-            by_schema.setdefault(schema, []).append(segment)
-        for group in by_schema.values():
-            if len(group) > 1:
-                self.append(pa.concat_tables([pq.read_table(path) for path in group]))
-                for path in group:
-                    path.unlink()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import logging
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from hashlib import sha256
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ class Stages(Project):
 
     def add_image(self, split: str, name: str) -> Path:
         """Writes a picture whose content is a function of split and name."""
-        seed = int.from_bytes(sha256(f"{split}/{name}".encode()).digest()[:8], "little")
+        seed = int.from_bytes(hashlib.sha256(f"{split}/{name}".encode()).digest()[:8], "little")
         pixels = np.random.default_rng(seed).integers(0, 256, (32, 16, 3), dtype=np.uint8)
         path = self.images(split) / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,14 +81,21 @@ class Stages(Project):
         }
 
 
-@pytest.fixture
-def stages(tmp_path: Path, tiny_model: Path) -> Stages:
-    """Three people seen by two cameras: 2 pictures for training, 3 queries, 3 in the gallery."""
-    shutil.copy2(ROOT / "params.yaml", tmp_path)
-    (tmp_path / "data").mkdir()
-    shutil.copy2(ROOT / "data" / "views.sql", tmp_path / "data")
-    shutil.copytree(tiny_model, tmp_path / MODEL)
-    project = Stages(tmp_path)
+def eight_pictures(root: Path, model: Path | None = None) -> Stages:
+    """Three people seen by two cameras: 2 pictures for training, 3 queries, 3 in the gallery.
+
+    Args:
+        root: An empty folder.
+        model: A generator to copy; a new one without.
+    """
+    shutil.copy2(ROOT / "params.yaml", root)
+    (root / "data").mkdir()
+    shutil.copy2(ROOT / "data" / "views.sql", root / "data")
+    if model is None:
+        save_tiny_model(root / MODEL)
+    else:
+        shutil.copytree(model, root / MODEL)
+    project = Stages(root)
     project.set(
         dataset__root="images",
         shards=2,
@@ -104,6 +112,35 @@ def stages(tmp_path: Path, tiny_model: Path) -> Stages:
     for camera in (1, 2):
         project.add_image("train", f"0009_c{camera}s1_000001_00.png")
     return project
+
+
+@pytest.fixture
+def stages(tmp_path: Path, tiny_model: Path) -> Stages:
+    """A project of eight random pictures."""
+    return eight_pictures(tmp_path, tiny_model)
+
+
+def keep_as_dvc_does(project: Stages, splits: Iterable[str]) -> Path:
+    """Puts pictures and features into DVC's cache and writes a dvc.lock; the folder of objects."""
+    root = project.root
+    objects = root / ".dvc" / "cache" / "files" / "md5"
+    stages = {}
+
+    def store(content: bytes, suffix: str = "") -> str:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest() + suffix
+        (objects / digest[:2]).mkdir(parents=True, exist_ok=True)
+        (objects / digest[:2] / digest[2:]).write_bytes(content)
+        return digest
+
+    for stage, folder in (("generate", "generated"), ("features", "features")):
+        for split in splits:
+            parts = sorted((root / "data" / folder / split).glob("part-*.parquet"))
+            listing = [{"md5": store(p.read_bytes()), "relpath": p.name} for p in parts]
+            digest = store(json.dumps(listing).encode(), ".dir")
+            outs = [{"path": f"data/{folder}/{split}", "md5": digest}]
+            stages[f"{stage}@{split}"] = {"outs": outs}
+    (root / "dvc.lock").write_text(json.dumps({"stages": stages}), encoding="utf-8")
+    return objects
 
 
 def save_tiny_model(folder: Path) -> None:

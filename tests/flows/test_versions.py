@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.tables.store import read_table
 from tests.conftest import Project
+from tests.flows.conftest import COUNTS
 
 
 def git(project: Project, *arguments: str) -> None:
@@ -48,6 +50,50 @@ def test_a_clone_with_a_pull_answers_queries_without_recomputing(
     assert "ipg_nfc" in answer
     assert answer == committed.run("pose2id", "query", sql).stdout
     assert "Running stage" not in clone.run("dvc", "repro").stdout
+
+
+@pytest.mark.slow
+def test_on_another_processor_what_was_pulled_is_taken_over(
+    committed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    committed.run("dvc", "push")
+    clone = Project(tmp_path / "clone")
+    subprocess.run(
+        ["git", "clone", "-q", str(committed.root), str(clone.root)],
+        check=True,
+        capture_output=True,
+    )
+    # The libraries' own switches: this processor computes as one without AVX-512 does.
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
+    clone.run("dvc", "pull")
+    assert "Running stage" not in clone.run("dvc", "repro").stdout
+    assert not (clone.root / ".cache" / "features").exists()
+    pulled = rows_of(clone.root)
+
+    gallery = clone.root / "data" / "demo" / "market" / "bounding_box_test"
+    image = sorted(gallery.glob("[0-9]*_c1s1_*.jpg"))[-1]
+    pid, camera, _, number = image.name.split("_")
+    (gallery / f"{pid}_{camera}_990000_{number}").write_bytes(image.read_bytes() + b"another file")
+    for stage, n_made in (("index", None), ("generate", 2), ("features", 3)):
+        for folder in ("generated", "features"):
+            if folder.startswith(stage[:6]):
+                shutil.rmtree(clone.root / "data" / folder / "gallery")  # as DVC does
+        done = clone.run("pose2id", "stage", stage, "gallery")
+        counts = [int(match[3]) for match in COUNTS.finditer(done.stdout + done.stderr)]
+        assert n_made is None or sum(counts) == n_made, done.stderr
+    now = rows_of(clone.root)
+    assert len(now) == len(pulled) + 5
+    assert all(now[key] == row for key, row in pulled.items())
+
+
+def rows_of(root: Path) -> dict[tuple[str, str, int], object]:
+    """Pictures and features of the gallery by table, image and pose."""
+    return {
+        (folder, row["image_id"], row["pose_id"]): row.get("image", row.get("feature"))
+        for folder in ("generated", "features")
+        for row in read_table(root / "data" / folder / "gallery").to_pylist()
+    }
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,12 +11,16 @@ import time
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pytest
 from dvc.repo import Repo
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.process.repair import mend_dvc_state
+from flows.process.repair import forget_index, mend_dvc_state, put_out_aside
+from tasks.tables.schema import Layout
+from tasks.tables.seal import DamagedTableError
+from tasks.tables.store import write_table
 
 
 @pytest.fixture
@@ -79,3 +84,44 @@ def test_the_lock_of_an_earlier_process_of_the_same_number_is_forgotten(root: Pa
     os.utime(root / ".dvc" / "tmp" / "rwlock", (before, before))
     mend_dvc_state(root)
     assert writers(root) == []
+
+
+def fake_dvc(root: Path, path: str, content: bytes) -> Path:
+    """A dvc.lock that names one out, and its copy in DVC's cache."""
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    lock = {"stages": {"index@query": {"outs": [{"path": path, "md5": digest}]}}}
+    (root / "dvc.lock").write_text(json.dumps(lock), encoding="utf-8")
+    copy = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize("copy_is_damaged", [False, True])
+def test_a_damaged_out_goes_aside_and_dvcs_copy_only_if_it_is_damaged(
+    tmp_path: Path, copy_is_damaged: bool
+) -> None:
+    table = tmp_path / "data" / "index" / "query.parquet"
+    write_table(table, pa.table({"a": [1]}), producer="p")
+    copy = fake_dvc(tmp_path, "data/index/query.parquet", table.read_bytes())
+    table.write_bytes(table.read_bytes()[:-9])
+    if copy_is_damaged:
+        copy.write_bytes(table.read_bytes())
+    put_out_aside(tmp_path, DamagedTableError(table, "cut"))
+    assert not table.exists()
+    assert (tmp_path / ".cache" / "damaged" / "query.parquet").exists()
+    assert copy.exists() != copy_is_damaged
+
+
+def test_a_stale_index_leaves_the_run_cache_of_its_split_only(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    entries = {}
+    for split in ("query", "gallery"):
+        entries[split] = tmp_path / ".dvc" / "cache" / "runs" / "ab" / split / "entry"
+        entries[split].parent.mkdir(parents=True)
+        text = f"cmd: python -m flows.stage index {split}\nouts:\n- path: x\n"
+        entries[split].write_text(text, encoding="utf-8")
+        write_table(Layout(tmp_path).index(split), pa.table({"a": [1]}), producer="p")
+    forget_index(tmp_path, "query")
+    assert [entries[split].exists() for split in entries] == [False, True]
+    assert [Layout(tmp_path).index(split).exists() for split in entries] == [False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -98,8 +99,14 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params, list
     feature(names[5], 2, [float("nan")] * SMALL.dim)
     feature(names[6], 3, [0.0] * SMALL.dim)
     feature(names[7], schema.ORIGINAL_POSE_ID, [float("inf")] * SMALL.dim)
-    original = read_table(layout.index("gallery")).to_pylist()[8]["path"]
-    (root / params.dataset.root / original).write_bytes(png((32, 64), (9, 9, 9)))
+    blank = png((32, 64), (9, 9, 9))
+
+    def blank_original(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        (root / params.dataset.root / rows[8]["path"]).write_bytes(blank)
+        rows[8]["sha256"] = hashlib.sha256(blank).hexdigest()
+        return rows
+
+    rewrite(layout.index("gallery"), blank_original)
     run(root, params)
     return root, params, names
 

@@ -87,30 +87,3 @@ def test_a_shard_splits_into_its_halves_when_shards_double(image_id: str, bits: 
 
 def test_digests_do_not_collide_when_parts_move() -> None:
     assert store.sha256_hex("ab", "c") != store.sha256_hex("a", "bc")
-
-
-def test_cached_rows_are_found_by_key_for_any_number_of_shards(tmp_path: Path) -> None:
-    store.RowCache(tmp_path, "01").append(rows(["x", "y"]))
-    for prefix in ("", "0", "01", "011"):
-        assert store.RowCache(tmp_path, prefix).keys() == {"x", "y"}
-    assert store.RowCache(tmp_path, "00").keys() == set()
-
-
-def test_compaction_keeps_every_row(tmp_path: Path) -> None:
-    cache = store.RowCache(tmp_path, "0")
-    keys = [f"{chr(97 + i)}{i}" for i in range(store.COMPACT_AT + 3)]
-    for key in keys:
-        cache.append(rows([key]))
-    cache.compact()
-    assert len(list(cache.folder.glob("*.parquet"))) == 1
-    found = cache.take(keys)
-    assert found is not None
-    assert sorted(found.column("key").to_pylist()) == sorted(keys)
-
-
-def test_outs_are_assembled_in_id_order_under_present_names(tmp_path: Path) -> None:
-    cache = store.RowCache(tmp_path, "")
-    cache.append(rows(["old"]))
-    table = cache.assemble({("query/b", -1): "old", ("query/a", 2): "old"}, schema.features(3))
-    assert table.column("image_id").to_pylist() == ["query/a", "query/b"]
-    assert table.column("pose_id").to_pylist() == [2, -1]
