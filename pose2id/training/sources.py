@@ -265,7 +265,10 @@ class IndexedSource:
         if mask is None:
             raise DataError(f"{record.image_id} can't be cut out by its key points.")
         person = mask[..., None]
-        return np.rint(picture * person + STUDIO_GROUND * (1 - person)).astype(np.uint8)
+        shown: NDArray[np.uint8] = np.rint(picture * person + STUDIO_GROUND * (1 - person)).astype(
+            np.uint8
+        )
+        return shown
 
 
 class JoinedSource:
