@@ -22,8 +22,9 @@ def project(tmp_path_factory):
 def test_every_table_of_a_finished_run_has_a_view(project):
     catalog = build_catalog(project, SPLITS)
     assert set(catalog.views) == {
-        *("index", "rejects", "poses", "generated", "features", "quality", "expectations"),
-        *("centralized", "summary", "compared", "cmc", "queries", "identities", "rankings"),
+        *("index", "rejects", "keypoints", "poses", "generated", "features", "quality"),
+        *("expectations", "centralized", "summary", "compared", "cmc", "queries"),
+        *("identities", "rankings"),
     }
     assert set(catalog.left_out) == BY_OTHER_COMMANDS
 
