@@ -37,7 +37,7 @@ from pose2id.generation.checkpoints import load_model, load_part
 from pose2id.generation.identity_net import IdentityNet
 from pose2id.generation.ipg import IpgGenerator
 from pose2id.generation.sampler import Sampling
-from pose2id.metrics import FeatureDistances, evaluate
+from pose2id.metrics import Labels, evaluate
 from pose2id.poses.standard import STANDARD_POSES
 from pose2id.steps.fuse import fuse
 from pose2id.steps.nfc import nfc
@@ -81,14 +81,8 @@ def generate(generator: IpgGenerator, world: World, noise: str = "per_pose") -> 
 
 def score(features: Features, world: World) -> tuple[float, float]:
     """MAP and Rank-1 in percent of L2-normalised features `(N * C, D)`."""
-    found = evaluate(
-        FeatureDistances(features, features),
-        world.person + 1,
-        world.person + 1,
-        world.camera,
-        world.camera,
-        top_k=0,
-    )
+    labels = Labels(world.person + 1, world.camera, image_ids=np.arange(len(features)))
+    found = evaluate(features, features, query_labels=labels, gallery_labels=labels, top_k=0)
     return 100 * found.mAP, 100 * float(found.cmc[0])
 
 

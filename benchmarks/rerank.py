@@ -28,10 +28,10 @@ def ours(data: Benchmark, k1: int, k2: int, precision: str) -> Evaluation:
     """Re-ranking and scoring in one, so that no matrix is ever whole."""
     return evaluate(
         k_reciprocal(data.query, data.gallery, k1, k2, 0.3, precision=precision),
-        data.query_pids,
-        data.gallery_pids,
-        data.query_camids,
-        data.gallery_camids,
+        query_pids=data.query_pids,
+        gallery_pids=data.gallery_pids,
+        query_camids=data.query_camids,
+        gallery_camids=data.gallery_camids,
         top_k=0,
     )
 

@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 
 from benchmarks.measure import Cost, measured, print_machine, reid_features
-from pose2id.metrics import FeatureDistances, evaluate
+from pose2id.metrics import evaluate
 from pose2id.steps.nfc import nfc
 from pose2id.steps.rerank import k_reciprocal
 
@@ -25,13 +25,15 @@ Run = Callable[[np.ndarray, np.ndarray], object]
 def score(features: np.ndarray, pids: np.ndarray) -> object:
     """One query to four gallery images, as in Market-1501."""
     q = len(features) // 5
-    return evaluate(FeatureDistances(features[:q], features[q:]), pids[:q], pids[q:])
+    return evaluate(features[:q], features[q:], query_pids=pids[:q], gallery_pids=pids[q:])
 
 
 def rerank(features: np.ndarray, pids: np.ndarray) -> object:
     """Re-ranking 20 / 6 / 0.3 and scoring of the same split."""
     q = len(features) // 5
-    return evaluate(k_reciprocal(features[:q], features[q:]), pids[:q], pids[q:])
+    return evaluate(
+        k_reciprocal(features[:q], features[q:]), query_pids=pids[:q], gallery_pids=pids[q:]
+    )
 
 
 RUNS: dict[str, Run] = {

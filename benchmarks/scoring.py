@@ -53,7 +53,8 @@ def labels(data: Benchmark) -> tuple[NDArray[np.int64], ...]:
 
 def score(data: Benchmark, distances: DistanceSource, top_k: int) -> Evaluation:
     """Ours, with the benchmark's labels."""
-    return evaluate(distances, *labels(data), top_k=top_k)
+    names = ("query_pids", "gallery_pids", "query_camids", "gallery_camids")
+    return evaluate(distances, **dict(zip(names, labels(data), strict=True)), top_k=top_k)
 
 
 def from_distances(data: Benchmark, repeats: int) -> None:

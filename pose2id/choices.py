@@ -22,5 +22,29 @@ NeighborWeights = Literal["uniform", "inverse_distance", "exponential"]
 RerankPrecision = Literal["float32", "float16"]  # float16 repeats the published code
 Reference = Literal["own", "gallery", "train"]  # the set that statistics or neighbours are from
 
+Protocol = Literal[
+    "market",
+    "trapezoidal",
+    "none",
+    "single_gallery_shot",
+    "cuhk03_classic",
+    "sysu_mm01_all_1shot",
+    "sysu_mm01_all_10shot",
+    "sysu_mm01_indoor_1shot",
+    "sysu_mm01_indoor_10shot",
+    "sysu_mm01_all_1shot_seeded",
+    "sysu_mm01_all_10shot_seeded",
+    "sysu_mm01_indoor_1shot_seeded",
+    "sysu_mm01_indoor_10shot_seeded",
+    "regdb",
+    "viper",
+    "prcc",
+    "clothes_general",
+    "clothes_changed",
+    "clothes_same",
+    "tracklet",
+    "group",
+]  # of scoring, see pose2id.protocols
+
 Severity = Literal["warn", "quarantine", "fail"]  # of a row that is not as expected
 Consequence = Literal["warn", "fail"]  # of a result that is not as expected

@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from pose2id.arrays import to_numpy
 from pose2id.errors import DataError
 from pose2id.features import Floats, Ints, check_sides
 from pose2id.speed import keep_freed_memory, onednn_operand
+
+Reals = NDArray[np.floating[Any]]  # float32 where computed here, float64 where given as such
 
 _MIN_CHUNKS_FOR_THREADS = 32  # starting threads costs about as much as measuring ten chunks
 _PAIRS_PER_CHUNK = 512  # keeps the float64 differences of 768-d features inside the L2 cache
@@ -89,45 +92,58 @@ class DistanceSource(Protocol):
     shape: tuple[int, int]
     tolerance: Floats
 
-    def block(self, start: int, stop: int) -> Floats:
-        """Distances of queries `start:stop` to the whole gallery, `(B, G) float32`, read-only."""
+    def block(self, start: int, stop: int) -> Reals:
+        """Distances of queries `start:stop` to the whole gallery, `(B, G)`, read-only."""
         ...
 
-    def exact(self, queries: Ints, gallery: Ints) -> Floats:
-        """Exact distances of chosen pairs, `(P,) float32`; queries ascending."""
+    def exact(self, queries: Ints, gallery: Ints) -> Reals:
+        """Exact distances of chosen pairs, `(P,)`; queries ascending."""
         ...
 
 
 class MatrixDistances:
     """Distances that are already there as a matrix `(Q, G)`; taken as exact."""
 
-    def __init__(self, matrix: NDArray[np.floating]) -> None:
+    def __init__(self, matrix: ArrayLike) -> None:
         """Wraps a distance matrix.
 
         Args:
-            matrix: `(Q, G)`; smaller is nearer. Not copied where it is float32 already.
+            matrix: `(Q, G)`, an array or tensor; smaller is nearer. float32 and float64 are kept as
+                they are and not copied, float16 and whole numbers are widened.
 
         Raises:
-            DataError: Not a non-empty matrix, or NaN among the distances.
+            DataError: Not a non-empty matrix of real numbers, or NaN among the distances.
         """
-        self._matrix = np.asarray(matrix, dtype=np.float32)
-        if self._matrix.ndim != 2 or 0 in self._matrix.shape:
+        given = to_numpy(matrix)
+        if given.ndim != 2 or 0 in given.shape or given.dtype.kind not in "iuf":
             raise DataError(
-                f"distances must be a non-empty matrix (queries, gallery); received shape "
-                f"{np.shape(matrix)}."
+                f"distances must be a non-empty matrix (queries, gallery) of real numbers; "
+                f"received {given.dtype} of shape {given.shape}."
             )
+        whole = given.dtype.kind in "iu"
+        if given.dtype.itemsize > 8 or (whole and np.abs(given.astype(float)).max() > 2.0**53):
+            raise DataError(
+                f"distances of {given.dtype} would lose digits here; give them as float64."
+            )
+        keep = given.dtype in (np.float32, np.float64)
+        wide = np.float32 if given.dtype == np.float16 else np.float64
+        self._matrix: Reals = given if keep else given.astype(wide)
         if np.isnan(self._matrix).any():
             raise DataError("distances contain NaN; a NaN has no rank. Compute them again.")
         self.shape: tuple[int, int] = (self._matrix.shape[0], self._matrix.shape[1])
         self.tolerance: Floats = np.zeros(self.shape[0], dtype=np.float32)
 
-    def block(self, start: int, stop: int) -> Floats:
+    def transposed(self) -> MatrixDistances:
+        """The other direction: every gallery image asks for the queries."""
+        return MatrixDistances(self._matrix.T)
+
+    def block(self, start: int, stop: int) -> Reals:
         """See `DistanceSource.block`."""
         return self._matrix[start:stop]
 
-    def exact(self, queries: Ints, gallery: Ints) -> Floats:
+    def exact(self, queries: Ints, gallery: Ints) -> Reals:
         """See `DistanceSource.exact`."""
-        values: Floats = self._matrix[queries, gallery]
+        values: Reals = self._matrix[queries, gallery]
         return values
 
 
@@ -159,6 +175,10 @@ class FeatureDistances:
         keep_freed_memory()
         self._weight = onednn_operand(torch.from_numpy(self._gallery))
         self._bias = onednn_operand(torch.from_numpy(gallery_norms.astype(np.float32)))
+
+    def transposed(self) -> FeatureDistances:
+        """The other direction: every gallery image asks for the queries."""
+        return FeatureDistances(self._gallery, self._query)
 
     def block(self, start: int, stop: int) -> Floats:
         """See `DistanceSource.block`."""

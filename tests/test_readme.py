@@ -12,7 +12,7 @@ from typer.main import get_command
 from flows.cli.main import app
 from flows.cli.query import answer
 from flows.cli.questions import read_questions
-from tasks.tables.catalog import build_catalog, connect
+from tasks.tables.questions import open_for_questions
 from tasks.tables.schema import Layout
 from tests.conftest import ROOT
 from tests.tasks.factory import Spec, write_project
@@ -43,9 +43,8 @@ def test_the_ten_questions_are_those_of_the_command():
 def connection(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("readme")
     params = write_project(root, Spec(noise=2.5))
-    layout = Layout(root)
-    build_catalog(layout, params.splits)
-    return connect(layout.database, root, read_only=True)
+    with open_for_questions(Layout(root), params.splits) as connection:
+        yield connection
 
 
 @pytest.mark.parametrize("sql", SQL, ids=[question.name for question in read_questions()])

@@ -72,12 +72,19 @@ def print_results(root: Path) -> None:
     show(
         f"\n{first['n_valid_queries']} of {first['n_queries']} queries scored against "
         f"{first['n_gallery']} gallery images ({first['n_distractors']} distractors), "
-        f"protocol {first['protocol']}"
+        f"protocol {first['protocol']}{_spread(first)}"
     )
     if first["note"]:
         show(f"note: {first['note']}")
     show(f"report:    {layout.reports / 'index.html'}")
     show(f"database:  {layout.database}   (pose2id query --list)")
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    """How many repetitions a protocol has, and how far apart they lie."""
+    if row["mAP_std"] is None:
+        return ""
+    return f", {row['n_trials']} repetitions with a spread of {100 * row['mAP_std']:.2f} mAP"
 
 
 def _percent(value: float | None) -> str:

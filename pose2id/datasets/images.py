@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pose2id.errors import DataError, ImageChangedError
+from pose2id.pointers import POINTER_BYTES, pointer_in
 
 IMAGE_SUFFIXES: Final = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -182,6 +183,8 @@ def _decode(data: bytes, max_pixels: int | None) -> Image.Image:
         picture.load()
         return _upright(_to_rgb(picture), picture)
     except UnidentifiedImageError as error:
+        if pointer := pointer_in(data[:POINTER_BYTES]):
+            raise DataError(pointer) from error
         raise DataError(f"is not a readable picture ({', '.join(_FORMATS)} are)") from error
     except Image.DecompressionBombError as error:
         raise DataError("declares so many pixels that decoding it could exhaust memory") from error

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2id.distances import DistanceSource
-from pose2id.features import Floats, Ints
+from pose2id.distances import DistanceSource, Reals
+from pose2id.features import Ints
+from pose2id.labels import UNKNOWN
 
 
 class RankCounter:
@@ -19,25 +20,27 @@ class RankCounter:
     target, exact distances decide; they are measured for all queries at once.
     """
 
-    def __init__(self, distances: DistanceSource) -> None:
+    def __init__(self, distances: DistanceSource, tie_order: Ints | None = None) -> None:
         """Begins with no query.
 
         Args:
             distances: Source of exact distances.
+            tie_order: `(G,)` the order of gallery images at equal distances; None = by index.
         """
         self._distances = distances
+        self._tie_order = tie_order
         self._doubts: list[_Doubt] = []
 
     def count(
         self,
         query: int,
-        row: Floats,
+        row: Reals,
         targets: Ints,
-        exact: Floats,
+        exact: Reals,
         left_out: Ints,
         kept: NDArray[np.bool_] | None = None,
     ) -> Ints:
-        """Ranks from 1 of gallery images among those that count, ties to the lower index.
+        """Ranks from 1 of gallery images among those that count, ties by the tie order.
 
         Args:
             query: Index of the query; later calls never have a smaller one.
@@ -83,6 +86,8 @@ class RankCounter:
         sizes = np.concatenate([doubt.sizes for doubt in self._doubts])
         own = np.repeat(np.concatenate([doubt.exact for doubt in self._doubts]), sizes)
         index = np.repeat(np.concatenate([doubt.targets for doubt in self._doubts]), sizes)
+        if self._tie_order is not None:
+            rivals, index = self._tie_order[rivals], self._tie_order[index]
         first = (their < own) | ((their == own) & (rivals < index))
         ahead = np.add.reduceat(first, sizes.cumsum() - sizes, dtype=np.int64)
         start = 0
@@ -111,19 +116,22 @@ class _Doubt:
     ranks: Ints
     unclear: Ints
     targets: Ints
-    exact: Floats
+    exact: Reals
     sizes: Ints
     rivals: Ints
 
 
-def nearest(row: Floats, k: int, distances: DistanceSource, query: int) -> tuple[Ints, Floats]:
-    """The k nearest gallery images of one query, nearest first, ties to the lower index.
+def nearest(
+    row: Reals, k: int, distances: DistanceSource, query: int, tie_order: Ints | None = None
+) -> tuple[Ints, Reals]:
+    """The k nearest gallery images of one query, nearest first.
 
     Args:
         row: `(G,)` the query's distances, each within the source's tolerance.
         k: How many, at most G.
         distances: Source of exact distances.
         query: Index of the query.
+        tie_order: `(G,)` the order of gallery images at equal distances; None = by index.
 
     Returns:
         `(k,)` gallery indices and their exact distances.
@@ -131,5 +139,42 @@ def nearest(row: Floats, k: int, distances: DistanceSource, query: int) -> tuple
     kth = np.partition(row, k - 1)[k - 1]
     close = np.flatnonzero(row <= kth + 2 * distances.tolerance[query])
     exact = distances.exact(np.full(len(close), query), close)
-    order = np.lexsort((close, exact))[:k]
+    order = np.lexsort((close if tie_order is None else tie_order[close], exact))[:k]
     return close[order], exact[order]
+
+
+def person_rank(
+    row: Reals,
+    distances: DistanceSource,
+    query: int,
+    targets: Ints,
+    exact: Reals,
+    counted: NDArray[np.bool_],
+    people: Ints,
+    tie_order: Ints | None = None,
+) -> int:
+    """Rank from 1 of the query's person among persons, each at the place of its nearest image.
+
+    Images of nobody in particular (-1) count as a person each.
+
+    Args:
+        row: `(G,)` the query's distances, each within the source's tolerance.
+        distances: Source of exact distances.
+        query: Index of the query.
+        targets: `(P,)` the positives that count.
+        exact: `(P,)` their exact distances.
+        counted: `(G,) bool`, images that count.
+        people: `(G,)` person of each image, -1 = nobody.
+        tie_order: `(G,)` the order of gallery images at equal distances; None = by index.
+    """
+    places = np.arange(len(people)) if tie_order is None else tie_order
+    first = np.lexsort((places[targets], exact))[0]
+    limit, place, tolerance = exact[first], places[targets[first]], distances.tolerance[query]
+    rivals = (counted & (row <= limit + tolerance)).nonzero()[0]
+    unclear = row[rivals] >= limit - tolerance
+    ahead, close = rivals[~unclear], rivals[unclear]
+    their = distances.exact(np.full(len(close), query), close)
+    nearer = (their < limit) | ((their == limit) & (places[close] < place))
+    names = people[np.concatenate([ahead, close[nearer]])]
+    known = names[names != UNKNOWN]
+    return 1 + len(np.unique(known)) + len(names) - len(known)

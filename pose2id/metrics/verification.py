@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from pose2id.distances import Reals
 from pose2id.errors import ParamsError
-from pose2id.features import Floats, Ints
+from pose2id.features import Ints
 
 _MIN_BUFFER = 1_000_000  # distances that may pile up before the pool is cut back
 
@@ -32,12 +35,12 @@ class Verification:
             raise ParamsError(f"false positive rates are {rates}; allowed: 0 <= rate < 1.")
         self._allowed = {rate: int(rate * n_impostors) for rate in rates}
         self._capacity = max(self._allowed.values(), default=-1) + 1
-        self._genuine: list[Floats] = []
-        self._pool: list[Floats] = []
+        self._genuine: list[Reals] = []
+        self._pool: list[Reals] = []
         self._pooled = 0
-        self._limit = np.float32(np.inf)
+        self._limit: float | np.floating[Any] = float(np.inf)
 
-    def add(self, row: Floats, same_person: Ints, genuine: Floats) -> None:
+    def add(self, row: Reals, same_person: Ints, genuine: Reals) -> None:
         """Takes in one query.
 
         Args:

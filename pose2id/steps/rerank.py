@@ -87,13 +87,16 @@ class ReciprocalDistances:
         part = self._gains[start:stop]
         rows = np.repeat(np.arange(len(block)), np.diff(part.indptr))
         block[rows, part.indices] -= part.data
+        np.maximum(block, 0, out=block)  # rounding left some coinciding images at -6e-8
         return block
 
     def exact(self, queries: Ints, gallery: Ints) -> Floats:
         """See `DistanceSource.exact`."""
+        if not len(queries):  # scipy looks up no empty set of pairs
+            return np.empty(0, np.float32)
         scaled = self._original.exact(queries, gallery).astype(np.float64) * self._scale[queries]
         gains = np.asarray(self._gains[queries, gallery], dtype=np.float64)
-        mixed: Floats = (self._apart - gains + scaled).astype(np.float32)
+        mixed: Floats = np.maximum(self._apart - gains + scaled, 0).astype(np.float32)
         return mixed
 
 

@@ -154,7 +154,7 @@ def _pair_scores(
     tables: Tables, variant: str, queries: list[Row], gallery: list[Row], cameras: list[int]
 ) -> dict[tuple[int, int], tuple[float, int]]:
     """(query camera, gallery camera) -> mean AP and the number of queries it is a mean of."""
-    from pose2id.metrics import FeatureDistances, evaluate
+    from pose2id.metrics import evaluate
 
     score = tables.params.score
     q, q_features = _with_features(tables, score.query, variant, queries)
@@ -169,11 +169,12 @@ def _pair_scores(
         if not asked.any():
             continue
         found = evaluate(
-            FeatureDistances(q_features[asked], g_features[mine]),
-            q_pids[asked],
-            pids,
+            q_features[asked],
+            g_features[mine],
+            query_pids=q_pids[asked],
+            gallery_pids=pids,
             distractors=distractors,
-            protocol=score.protocol,
+            protocol="trapezoidal" if score.protocol == "trapezoidal" else "none",
             top_k=0,
             memory_mib=EVALUATION_MEMORY_MIB,
         )

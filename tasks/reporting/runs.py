@@ -12,7 +12,7 @@ from typing import Any
 from tasks.reporting.assets import Assets
 from tasks.reporting.pages import render
 from tasks.reporting.plots import history_plot
-from tasks.tables.runs import read_runs
+from tasks.tables.runs import COMPLETED, read_runs
 from tasks.tables.schema import Layout
 from tasks.tables.store import atomic_path
 
@@ -45,5 +45,6 @@ def write_runs_page(layout: Layout) -> None:
 
 
 def _parsed(run: dict[str, Any]) -> dict[str, Any]:
-    metrics = json.loads(run["metrics_json"] or "{}")
+    # Rows written by earlier versions credit a failed run with the scores it found in place.
+    metrics = json.loads(run["metrics_json"] or "{}") if run["outcome"] == COMPLETED else {}
     return run | {"metrics": metrics, "stages": json.loads(run["stage_seconds_json"] or "{}")}

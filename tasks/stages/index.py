@@ -12,6 +12,7 @@ from pose2id.datasets.base import DatasetReader, ImageRecord, RejectedFile
 from pose2id.errors import DataError, ImageChangedError, QualityError
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
+from tasks.tables.doubts import doubts_about
 from tasks.tables.params import Params
 from tasks.tables.store import write_table
 
@@ -61,8 +62,9 @@ def run_shard(job: Job) -> ShardReport:
         log.warning("index %s: rejected %s: %s", job.split, reject.path, reject.reason)
     if not kept:
         raise DataError(
-            f"split {job.split!r} of {dataset_root} has no usable image ({len(rejects)} rejected); "
-            f"the reasons are in {job.layout.rejects(job.split)}"
+            f"split {job.split!r} of {dataset_root} has no usable image: {len(rejects)} files "
+            f"rejected, the reasons are in {job.layout.rejects(job.split)}; {listing.n_junk} "
+            f"images of people that dataset.junk_pids {list(params.dataset.junk_pids)} leaves out"
         )
     if len(rejects) > params.index.max_reject_rate * total:
         raise QualityError(
@@ -78,7 +80,9 @@ def run_shard(job: Job) -> ShardReport:
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
-    """Nothing is left to do: the stage has one shard."""
+    """Says what the parameters ask of the images that there are too few for."""
+    for sentence in doubts_about(params, schema.Layout(root), split):
+        log.warning("index %s: %s", split, sentence)
 
 
 def _version(path: Path) -> tuple[int, ...] | None:

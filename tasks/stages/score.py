@@ -16,18 +16,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
+from pose2id.labels import UNKNOWN, Labels
+from pose2id.protocols import rules_of
 from pose2id.steps.chain import Chain, is_transductive, scoring_step
-from pose2id.steps.registry import SCORING_STEPS
+from pose2id.steps.scoring import chain_distances
 from tasks.gates.results import gate_results
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
-from tasks.tables.labels import UNKNOWN, Labels, read_labels
+from tasks.tables.labels import check_protocol, read_labels
 from tasks.tables.params import BASE, Params, ScoreParams
 from tasks.tables.seal import table_schema
 from tasks.tables.store import atomic_path, read_table, sha256_hex, vectors, write_table
 
 if TYPE_CHECKING:
-    from pose2id.distances import DistanceSource
     from pose2id.metrics import Evaluation
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,12 @@ class Scored:
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
-    """One job: all variants share the labels and the bootstrap's queries."""
+    """One job: all variants share the labels and the bootstrap's queries.
+
+    Raises:
+        DataError: The protocol needs what the index or the files at hand do not have.
+    """
+    check_protocol(params, root)
     return jobs("score", params, root, split, 1)
 
 
@@ -60,14 +66,14 @@ def run_shard(job: Job) -> ShardReport:
     params, layout = job.params.score, job.layout
     query = _read_side(layout, params.query)
     gallery = _read_side(layout, params.gallery)
-    note = what_cannot_be_scored(query, gallery)
-    if note:
-        log.warning("score: %s", note)
     scored = score_variants(layout, job.params, query, gallery)
+    notes = scored[0].evaluation.notes
+    for note in notes:
+        log.warning("score: %s", note)
     producer = sha256_hex(params.model_dump_json())
     results = layout.results
     tables = {
-        "summary": _summary(scored, query, gallery, params, note),
+        "summary": _summary(scored, query, gallery, params),
         "queries": _queries(scored, query),
         "identities": _identities(scored, query, gallery),
         "rankings": _rankings(scored, query, gallery),
@@ -76,7 +82,7 @@ def run_shard(job: Job) -> ShardReport:
         write_table(results / f"{name}.parquet", table, producer=producer)
     _write_metrics(results, tables["summary"])
     _write_cmc(results, scored)
-    return ShardReport(len(scored), len(scored), notes=(note,) if note else ())
+    return ShardReport(len(scored), len(scored), notes=notes)
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
@@ -90,34 +96,37 @@ def _read_side(layout: schema.Layout, split: str) -> Labels:
     return read_labels(layout, split, ids.column("image_id").to_pylist())
 
 
-def what_cannot_be_scored(query: Labels, gallery: Labels) -> str | None:
-    """What is missing for a full evaluation, as a sentence; `None` when nothing is."""
-    if (query.pids == UNKNOWN).all() or (gallery.pids == UNKNOWN).all():
-        return "no person ids on one side: ranked lists only, no metric can be given"
-    if (query.camids == UNKNOWN).all() or (gallery.camids == UNKNOWN).all():
-        return "no camera ids on one side: images of the query's own camera are not left out"
-    return None
-
-
 def score_variants(
     layout: schema.Layout, params: Params, query: Labels, gallery: Labels
 ) -> list[Scored]:
-    """Evaluates every variant."""
-    from pose2id.distances import FeatureDistances
+    """Evaluates every variant, ties broken by a hash of the images' names."""
+    from pose2id.metrics import evaluate, read_permutations
 
+    score = params.score
+    rules, steps = rules_of(score.protocol), score.by_step()
+    drawn = rules.draws == "sysu_official" and score.permutations is not None
+    path = layout.root / str(score.permutations)
+    permutations = read_permutations(path) if drawn else None
     scored = []
     for name, chain in params.variants.items():
         table = params.features_of(name)
-        q, notes_q = _features(layout, params.score.query, table)
-        g, notes_g = _features(layout, params.score.gallery, table)
-        distances: DistanceSource = FeatureDistances(q, g)
-        more: tuple[str, ...] = ()
-        last = scoring_step(chain)
-        if last is not None:
-            distances, more = SCORING_STEPS[last].distances(q, g, params.score.step(last))
-        evaluation = _evaluate(distances, params.score, query, gallery)
+        q, notes_q = _features(layout, score.query, table)
+        g, notes_g = _features(layout, score.gallery, table)
+        distances, more = chain_distances(q, g, chain, steps)
+        evaluation = evaluate(
+            distances,
+            query_labels=query,
+            gallery_labels=gallery,
+            protocol=score.protocol,
+            backward=chain_distances(g, q, chain, steps)[0] if rules.both_directions else None,
+            permutations=permutations,
+            seed=score.seed,
+            false_positive_rates=FALSE_POSITIVE_RATES,
+            top_k=score.top_k,
+            max_rank=MAX_RANK,
+        )
         id2, per_identity = _density(q, g, query, gallery)
-        notes = tuple(dict.fromkeys((*notes_q, *notes_g, *more)))
+        notes = tuple(dict.fromkeys((*evaluation.notes, *notes_q, *notes_g, *more)))
         scored.append(Scored(name, chain, evaluation, id2, per_identity, notes))
     return scored
 
@@ -132,51 +141,26 @@ def _features(
     return vectors(read_table(path, ["feature"])), tuple(f"{split}: {note}" for note in notes)
 
 
-def _evaluate(
-    distances: DistanceSource, params: ScoreParams, query: Labels, gallery: Labels
-) -> Evaluation:
-    from pose2id.metrics import evaluate
-
-    labelled = (query.pids != UNKNOWN).any() and (gallery.pids != UNKNOWN).any()
-    return evaluate(
-        distances,
-        query.pids if labelled else None,
-        gallery.pids if labelled else None,
-        query.camids,
-        gallery.camids,
-        distractors=gallery.distractors,
-        protocol=params.protocol,
-        seed=params.seed,
-        false_positive_rates=FALSE_POSITIVE_RATES,
-        top_k=params.top_k,
-        max_rank=MAX_RANK,
-    )
-
-
 def _density(
     q: NDArray[np.float32], g: NDArray[np.float32], query: Labels, gallery: Labels
 ) -> tuple[float, dict[int, float]]:
     """ID2 over query and gallery images of known persons, distractors left out."""
     from pose2id.metrics import identity_density
 
-    known_q = query.pids != UNKNOWN
-    known_g = (gallery.pids != UNKNOWN) & ~gallery.distractors
-    if not known_q.any() and not known_g.any():
+    people = np.concatenate([query.people(len(q)), gallery.people(len(g))])
+    known = people != UNKNOWN
+    if not known.any():
         return math.nan, {}
-    pids = np.concatenate([query.pids[known_q], gallery.pids[known_g]])
-    return identity_density(np.concatenate([q[known_q], g[known_g]]), pids)
+    return identity_density(np.concatenate([q, g])[known], people[known])
 
 
-def _summary(
-    scored: list[Scored], query: Labels, gallery: Labels, params: ScoreParams, note: str | None
-) -> pa.Table:
+def _summary(scored: list[Scored], query: Labels, gallery: Labels, params: ScoreParams) -> pa.Table:
     by_chain = {item.steps: item for item in scored}
     base = next(item for item in scored if item.name == BASE)
     rows = []
     for item in scored:
         result = item.evaluation
         shorter = by_chain.get(item.steps[:-1]) if item.steps else None
-        notes = (*((note,) if note else ()), *item.notes)
         rows.append(
             {
                 "variant": item.name,
@@ -193,13 +177,16 @@ def _summary(
                 **_gain("mAP_delta", base if item is not base else None, item, params),
                 "without_last_step": shorter.name if shorter else None,
                 **_gain("step_delta", shorter, item, params),
-                "n_queries": len(query.image_ids),
+                "n_queries": len(query),
                 "n_valid_queries": int(result.valid.sum()),
-                "n_gallery": len(gallery.image_ids),
-                "n_distractors": int(gallery.distractors.sum()),
+                "n_gallery": len(gallery),
+                "n_distractors": _n_distractors(gallery),
                 "protocol": result.protocol,
+                "n_trials": result.n_trials,
+                "mAP_std": _number(result.mAP_std),
+                "rank_1_std": _number(result.rank_std(1)),
                 "transductive": is_transductive(item.steps),
-                "note": "; ".join(notes) or None,
+                "note": "; ".join(item.notes) or None,
             }
         )
     return pa.Table.from_pylist(rows, schema=schema.SUMMARY)
@@ -230,19 +217,20 @@ def _queries(scored: list[Scored], query: Labels) -> pa.Table:
             "n_positives": int(item.evaluation.n_positives[row]),
         }
         for item in scored
-        for row, image_id in enumerate(query.image_ids)
+        for row, image_id in enumerate(_ids(query))
     ]
     return pa.Table.from_pylist(rows, schema=schema.QUERIES)
 
 
 def _identities(scored: list[Scored], query: Labels, gallery: Labels) -> pa.Table:
-    pids = sorted(set(query.pids.tolist()) | set(gallery.pids[~gallery.distractors].tolist()))
+    asking, asked = query.people(len(query)), gallery.people(len(gallery))
+    pids = sorted(set(asking.tolist()) | set(asked.tolist()))
     rows: list[dict[str, Any]] = []
     for item in scored:
         for pid in pids:
             if pid == UNKNOWN:
                 continue
-            of_pid = (query.pids == pid) & item.evaluation.valid
+            of_pid = (asking == pid) & item.evaluation.valid
             mean_ap = item.evaluation.ap[of_pid].mean() if of_pid.any() else math.nan
             rows.append(
                 {
@@ -250,15 +238,15 @@ def _identities(scored: list[Scored], query: Labels, gallery: Labels) -> pa.Tabl
                     "pid": pid,
                     "mAP": _number(mean_ap),
                     "id2": _number(item.id2_per_identity.get(pid, math.nan)),
-                    "n_queries": int((query.pids == pid).sum()),
-                    "n_gallery": int(((gallery.pids == pid) & ~gallery.distractors).sum()),
+                    "n_queries": int((asking == pid).sum()),
+                    "n_gallery": int((asked == pid).sum()),
                 }
             )
     return pa.Table.from_pylist(rows, schema=schema.IDENTITIES)
 
 
 def _rankings(scored: list[Scored], query: Labels, gallery: Labels) -> pa.Table:
-    gallery_ids = np.array(gallery.image_ids)
+    query_ids, gallery_ids = _ids(query), np.array(_ids(gallery))
     parts = []
     for item in scored:
         lists = item.evaluation.rankings
@@ -267,7 +255,7 @@ def _rankings(scored: list[Scored], query: Labels, gallery: Labels) -> pa.Table:
         n_queries, k = lists.gallery.shape
         columns = {
             "variant": [item.name] * (n_queries * k),
-            "query_id": np.repeat(np.array(query.image_ids), k),
+            "query_id": np.repeat(np.array(query_ids), k),
             "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n_queries),
             "gallery_id": gallery_ids[lists.gallery.reshape(-1)],
             "distance": lists.distance.reshape(-1),
@@ -295,6 +283,14 @@ def _write_cmc(results: Path, scored: list[Scored]) -> None:
             writer.writerow([item.name, rank, f"{value:.6f}"])
     with atomic_path(results / "cmc.csv") as path:
         path.write_text(buffer.getvalue(), encoding="utf-8")
+
+
+def _n_distractors(labels: Labels) -> int:
+    return 0 if labels.distractors is None else int(labels.distractors.sum())
+
+
+def _ids(labels: Labels) -> list[str]:
+    return [] if labels.image_ids is None else labels.image_ids.tolist()
 
 
 def _number(value: float) -> float | None:

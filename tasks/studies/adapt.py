@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
-from pose2id.errors import ParamsError
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.devices import resolve_device
 from pose2id.training.adapt_recipe import AdaptRecipe, read_adapt_recipe
@@ -25,6 +23,7 @@ from tasks.studies.training import train_identity, train_ipg
 from tasks.tables.params import Params
 from tasks.tables.schema import INDEX, Layout
 from tasks.tables.store import read_table, write_table
+from tasks.tables.yaml_file import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +34,7 @@ def read_adapt_file(path: Path) -> AdaptRecipe:
     Raises:
         ParamsError: The file is missing, is not YAML, or a value is not allowed.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path} can't be read as a recipe of adapting: {error}") from error
+    content = read_yaml(path, "--config")
     return read_adapt_recipe(content, str(path))
 
 

@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
+from pose2id.labels import UNKNOWN, Labels
+from pose2id.protocols import rules_of
 from pose2id.steps.base import FeatureSet
-from pose2id.steps.chain import Chain, ChainRunner, scoring_step
-from pose2id.steps.registry import SCORING_STEPS
+from pose2id.steps.chain import Chain, ChainRunner
+from pose2id.steps.scoring import chain_distances
 from tasks.tables import schema
 from tasks.tables.feature_sets import load_feature_set
-from tasks.tables.labels import UNKNOWN, read_labels
+from tasks.tables.labels import read_labels
 from tasks.tables.params import Params
 
 if TYPE_CHECKING:
-    from pose2id.distances import DistanceSource
     from pose2id.metrics import Evaluation
 
 QUERY, GALLERY = "query", "gallery"
@@ -32,20 +33,35 @@ class Images:
     Attributes:
         image_ids: N names.
         features: Their raw features with cameras and drawings.
-        pids: `(N,) int64`, -1 = unknown.
-        distractors: `(N,) bool`.
+        labels: Their labels, image ids among them.
     """
 
     image_ids: list[str]
     features: FeatureSet
-    pids: NDArray[np.int64]
-    distractors: NDArray[np.bool_]
+    labels: Labels
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Images:
         """The images of some rows."""
         index = np.asarray(rows, np.int64)
         ids = [self.image_ids[row] for row in index]
-        return Images(ids, self.features.take(index), self.pids[index], self.distractors[index])
+        return Images(ids, self.features.take(index), self.labels.take(index))
+
+    @property
+    def pids(self) -> NDArray[np.int64]:
+        """`(N,) int64`, -1 = unknown."""
+        unknown = np.full(len(self.image_ids), UNKNOWN, np.int64)
+        return unknown if self.labels.pids is None else self.labels.pids
+
+    @property
+    def distractors(self) -> NDArray[np.bool_]:
+        """`(N,) bool`."""
+        none = np.zeros(len(self.image_ids), np.bool_)
+        return none if self.labels.distractors is None else self.labels.distractors
+
+    @property
+    def people(self) -> NDArray[np.int64]:
+        """`(N,) int64`, -1 for unknown persons and distractors."""
+        return self.labels.people(len(self.image_ids))
 
     @property
     def n_drawings(self) -> int:
@@ -94,9 +110,9 @@ def load_images(layout: schema.Layout, split: str) -> Images:
     """
     image_ids, features = load_feature_set(layout, split)
     labels = read_labels(layout, split, image_ids)
-    if (labels.pids == UNKNOWN).all():
+    if not labels.known("pids"):
         raise DataError(f"split {split!r} has no person ids, so nothing can be measured on it")
-    return Images(image_ids, features, labels.pids, labels.distractors)
+    return Images(image_ids, features, labels)
 
 
 def evaluate_setting(
@@ -118,7 +134,6 @@ def evaluate_setting(
     Returns:
         The evaluation, and ID2 over both sides without distractors.
     """
-    from pose2id.distances import FeatureDistances
     from pose2id.metrics import evaluate, identity_density
 
     def load(side: str) -> FeatureSet:
@@ -131,21 +146,19 @@ def evaluate_setting(
     runner = ChainRunner(load, steps, roles)
     q = runner.run(QUERY, setting.query).features
     g = runner.run(GALLERY, setting.gallery).features
-    distances: DistanceSource = FeatureDistances(q, g)
-    last = scoring_step(setting.gallery)
-    if last is not None:
-        distances, _ = SCORING_STEPS[last].distances(q, g, steps[last])
+    distances, _ = chain_distances(q, g, setting.gallery, steps)
+    rules = rules_of(params.score.protocol)
     result = evaluate(
         distances,
-        query.pids,
-        gallery.pids,
-        query.features.cameras,
-        gallery.features.cameras,
-        distractors=gallery.distractors,
+        query_labels=query.labels,
+        gallery_labels=gallery.labels,
         protocol=params.score.protocol,
+        backward=chain_distances(g, q, setting.gallery, steps)[0]
+        if rules.both_directions
+        else None,
         seed=params.score.seed,
         top_k=0,
     )
-    known = np.concatenate([query.pids >= 0, (gallery.pids >= 0) & ~gallery.distractors])
-    pids = np.concatenate([query.pids, gallery.pids])[known]
-    return result, identity_density(np.concatenate([q, g])[known], pids)[0]
+    people = np.concatenate([query.people, gallery.people])
+    known = people != UNKNOWN
+    return result, identity_density(np.concatenate([q, g])[known], people[known])[0]

@@ -24,6 +24,7 @@ from tasks.studies.evaluation import Images, Setting, evaluate_setting, load_ima
 from tasks.tables import schema
 from tasks.tables.params import Params, TuneParams
 from tasks.tables.store import atomic_path, write_table
+from tasks.tables.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     import optuna
@@ -162,7 +163,7 @@ def _run_trial(
 
 def _write_params(current: Path, target: Path, best: dict[str, Any]) -> None:
     """The current params file with the chosen values in place, ready for use."""
-    raw = copy.deepcopy(yaml.safe_load(current.read_text(encoding="utf-8")))
+    raw = copy.deepcopy(read_yaml(current))
     centralize = raw.setdefault("centralize", {})
     centralize.setdefault("fuse", {})["eta"] = round(best["eta"], 4)
     centralize.setdefault("nfc", {}).update(k1=best["k1"], k2=best["k2"])

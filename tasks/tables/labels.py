@@ -1,54 +1,94 @@
-"""Person, camera and distractor labels of images, as the metrics want them."""
+"""Labels of images as the metrics want them, and whether they are what a protocol needs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow.parquet as pq
 
 from pose2id.errors import DataError
+from pose2id.labels import NO_NAME, UNKNOWN, Labels
+from pose2id.protocols import rules_of
+from tasks.tables.params import Params
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table
 
-UNKNOWN = -1
+_NUMBERS = {"pids": "pid", "camids": "camid", "clothes_ids": "clothes_id"}
+_NAMES = {"tracklets": "tracklet_id", "groups": "group", "modality": "modality"}
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Labels of N images.
+def read_labels(layout: Layout, split: str, image_ids: list[str] | None = None) -> Labels:
+    """Labels of images of a split.
 
-    Attributes:
-        image_ids: N names.
-        pids: `(N,) int64`, -1 = unknown.
-        camids: `(N,) int64`, -1 = unknown.
-        distractors: `(N,) bool`, matches no query whatever its pid.
-    """
+    Args:
+        layout: The project.
+        split: Name of the split.
+        image_ids: Images in the wanted order; None = all in the index's order.
 
-    image_ids: list[str]
-    pids: NDArray[np.int64]
-    camids: NDArray[np.int64]
-    distractors: NDArray[np.bool_]
-
-
-def read_labels(layout: Layout, split: str, image_ids: list[str]) -> Labels:
-    """Labels of some images of a split, in the given order.
+    Returns:
+        Labels with image ids; a column that no image has a value in is None.
 
     Raises:
-        DataError: An image is not in the split's index.
+        DataError: There is no index, or an image is not in it.
     """
-    index = read_table(layout.index(split), ["image_id", "pid", "camid", "distractor"])
-    rows = {row["image_id"]: row for row in index.to_pylist()}
-    missing = [image_id for image_id in image_ids if image_id not in rows]
-    if missing:
-        raise DataError(
-            f"{len(missing)} images of {split!r} have features but no index row, the first is "
-            f"{missing[0]!r}; run the pipeline again: dvc repro"
-        )
-    labels = [rows[image_id] for image_id in image_ids]
+    path = layout.index(split)
+    wanted = ["image_id", "distractor", *_NUMBERS.values(), *_NAMES.values()]
+    there = set(pq.read_schema(path).names) if path.is_file() else set(wanted)
+    table = read_table(path, [name for name in wanted if name in there])
+    known_ids = table.column("image_id").to_pylist()
+    if image_ids is not None:
+        row_of = {image_id: row for row, image_id in enumerate(known_ids)}
+        missing = [image_id for image_id in image_ids if image_id not in row_of]
+        if missing:
+            raise DataError(
+                f"{len(missing)} images of {split!r} have features but no index row, the first is "
+                f"{missing[0]!r}; run the pipeline again: dvc repro"
+            )
+        table = table.take([row_of[image_id] for image_id in image_ids])
+    columns = {}
+    for name, column in {**_NUMBERS, **_NAMES}.items():
+        if column not in there or table.column(column).null_count == table.num_rows:
+            continue
+        unknown, kind = (UNKNOWN, np.int64) if name in _NUMBERS else (NO_NAME, np.str_)
+        columns[name] = np.array(table.column(column).fill_null(unknown).to_pylist(), kind)
     return Labels(
-        image_ids,
-        np.array([UNKNOWN if row["pid"] is None else row["pid"] for row in labels], np.int64),
-        np.array([UNKNOWN if row["camid"] is None else row["camid"] for row in labels], np.int64),
-        np.array([row["distractor"] for row in labels], np.bool_),
+        **columns,
+        distractors=np.array(table.column("distractor").to_pylist(), np.bool_),
+        image_ids=np.array(known_ids if image_ids is None else image_ids, np.str_),
     )
+
+
+def check_protocol(params: Params, root: Path) -> None:
+    """Refuses a protocol that the indexed images or files at hand are not enough for.
+
+    Images without any person id are no obstacle: ranked lists can always be given.
+
+    Raises:
+        DataError: A column that the protocol needs is empty on one side, or no permutations.
+    """
+    score, layout = params.score, Layout(root)
+    rules = rules_of(score.protocol)
+    columns = {**_NUMBERS, **_NAMES}
+    sides = {split: read_labels(layout, split) for split in (score.query, score.gallery)}
+    if not all(labels.known("pids") for labels in sides.values()):
+        return
+    for need in rules.needs:
+        for split, labels in sides.items():
+            if not labels.known(need):
+                raise DataError(
+                    f"score.protocol {score.protocol} needs the index column {columns[need]!r}, "
+                    f"which has no value in split {split!r}; choose a reader or a manifest that "
+                    "gives it, or another protocol"
+                )
+    if rules.draws == "sysu_official":
+        if score.permutations is None:
+            raise DataError(
+                f"score.protocol {score.protocol} draws galleries by SYSU-MM01's official "
+                "permutations: set score.permutations to the path of rand_perm_cam.mat, or choose "
+                f"{score.protocol}_seeded"
+            )
+        if not (root / score.permutations).is_file():
+            raise DataError(
+                f"score.permutations is {score.permutations!r}, and there is no such file"
+            )

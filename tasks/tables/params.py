@@ -6,15 +6,19 @@ objects defined here.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import reprlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     create_model,
     field_validator,
     model_validator,
@@ -27,6 +31,7 @@ from pose2id.choices import (
     Noise,
     PictureFormat,
     Precision,
+    Protocol,
     Severity,
     Solver,
 )
@@ -34,14 +39,50 @@ from pose2id.errors import ParamsError
 from pose2id.machine import n_cores
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
 from pose2id.steps.registry import SCORING_STEPS, STEPS
+from tasks.tables.yaml_file import read_yaml
 
-PositiveInt = Annotated[int, Field(ge=1)]
+MAX_ETA = 1000.0  # more drowns the original's feature in float32
+MAX_SIDE_PX = 8192
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Shown = Annotated[int, Field(ge=1, le=100_000)]
+Eta = Annotated[float, Field(ge=0, le=MAX_ETA)]
+Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+PoseId = Annotated[int, Field(ge=1, lt=2**15)]
+Offset = Annotated[float, Field(ge=-65535, le=65535)]
+Scale = Annotated[float, Field(ge=1e-6, le=65535)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
 
+def _readable_path(path: str) -> str:
+    if not path.strip() or not path.isprintable():
+        raise ValueError("must be a path of printable characters")
+    if path.startswith("~"):
+        raise ValueError(
+            "'~' stands for your home only in a shell, and DVC reads this path too; write it "
+            f"out: {Path(path).expanduser() if path.startswith('~/') else '/home/...'}"
+        )
+    return path
+
+
+PathText = Annotated[str, Field(max_length=4096), AfterValidator(_readable_path)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: object, info: ValidationInfo) -> object:
+        """`true` would count as 1."""
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
+            raise ValueError("true and false are not allowed here")
+        return value
 
 
 class DatasetParams(_Section):
@@ -49,12 +90,12 @@ class DatasetParams(_Section):
 
     name: Name
     reader: Literal["market1501", "folder", "manifest"]
-    root: str
-    licence: Annotated[str, Field(min_length=1)]
+    root: PathText
+    licence: Text
     status: Literal["open", "academic", "private", "retracted"]
     allow_retracted: bool = False
-    distractor_pids: tuple[int, ...] = (0,)
-    junk_pids: tuple[int, ...] = (-1,)
+    distractor_pids: tuple[Int32, ...] = (0,)
+    junk_pids: tuple[Int32, ...] = (-1,)
 
     @model_validator(mode="after")
     def _refuse_retracted(self) -> DatasetParams:
@@ -70,8 +111,8 @@ class DatasetParams(_Section):
 class IndexParams(_Section):
     """What counts as a usable image."""
 
-    min_side_px: PositiveInt = 8
-    max_pixels: PositiveInt = 50_000_000
+    min_side_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)] = 8
+    max_pixels: Annotated[int, Field(ge=1, lt=2**31)] = 50_000_000
     max_reject_rate: Fraction = 0.05
 
 
@@ -79,13 +120,24 @@ class PosesParams(_Section):
     """The poses in which every image is re-drawn."""
 
     source: Literal["standard", "file", "dataset"] = "standard"
-    file: str | None = None
+    file: PathText | None = None
     split: Name = "train"
-    seed: Annotated[int, Field(ge=0)] = 0
-    ids: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3, 4, 5, 6, 7, 8)
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # as scikit-learn takes them
+    ids: Annotated[tuple[PoseId, ...], Field(min_length=1, max_length=256)] = (
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+    )
 
     @model_validator(mode="after")
     def _file_given(self) -> PosesParams:
+        if len(set(self.ids)) != len(self.ids):
+            raise ValueError(f"poses.ids has a number twice: {list(self.ids)}")
         if (self.source == "file") != (self.file is not None):
             raise ValueError("poses.file must be set when, and only when, poses.source is 'file'")
         return self
@@ -95,13 +147,13 @@ class GenerateParams(_Section):
     """The generator, its sampling and the form in which pictures are stored."""
 
     generator: Literal["ipg", "controlnet"] = "ipg"
-    model: str = "models/ipg-small"
+    model: PathText = "models/ipg-small"
     solver: Solver = "ddim"
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
     guidance_scale: Annotated[float, Field(ge=1.0, le=50.0)] = 1.0
     precision: Precision = "float32"
     noise: Noise = "per_pose"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 12580
+    seed: Seed = 12580
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
     distractors: bool = True
     format: PictureFormat = "png"
@@ -119,12 +171,12 @@ class GenerateParams(_Section):
 class InputSpecParams(_Section):
     """The input that an exported network wants."""
 
-    height_px: PositiveInt
-    width_px: PositiveInt
+    height_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+    width_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
     channel_order: ChannelOrder = "rgb"
-    max_value: Annotated[float, Field(gt=0)] = 1.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    max_value: Scale = 1.0
+    mean: tuple[Offset, Offset, Offset] = (0.0, 0.0, 0.0)
+    std: tuple[Scale, Scale, Scale] = (1.0, 1.0, 1.0)
 
 
 class FeaturesParams(_Section):
@@ -133,9 +185,9 @@ class FeaturesParams(_Section):
     extractor: Literal["efficientnet_lite0", "onnx", "openvino", "ipg_identity"] = (
         "efficientnet_lite0"
     )
-    model: str = "models/efficientnet-lite0"
-    output: str | None = None
-    dim: PositiveInt | None = None
+    model: PathText = "models/efficientnet-lite0"
+    output: Text | None = None
+    dim: Annotated[int, Field(ge=1, le=65536)] | None = None
     input: InputSpecParams | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
 
@@ -160,7 +212,7 @@ class ValidateParams(_Section):
     min_pose_difference: Annotated[float, Field(ge=0, le=255)] = 1.0
     min_identity_similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
     max_collapsed_fraction: Fraction = 0.5
-    max_feature_drift: Annotated[float, Field(ge=0)] = 0.3
+    max_feature_drift: Annotated[float, Field(ge=0, le=1e6)] = 0.3
     max_map_drop: Fraction = 0.05
     map_drop: Consequence = "fail"
 
@@ -193,10 +245,11 @@ class _ScoreSection(_StepSections):
 
     query: str = "query"
     gallery: str = "gallery"
-    protocol: Literal["market", "trapezoidal", "single_gallery_shot"] = "market"
+    protocol: Protocol = "market"
+    permutations: str | None = None
     top_k: Annotated[int, Field(ge=1, le=1000)] = 50
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 if TYPE_CHECKING:
@@ -212,10 +265,10 @@ else:
 class ReportParams(_Section):
     """How much the report page shows."""
 
-    identities: PositiveInt = 24
-    ranked_queries: PositiveInt = 24
-    map_points: PositiveInt = 1500
-    seed: Annotated[int, Field(ge=0)] = 0
+    identities: Shown = 24
+    ranked_queries: Shown = 24
+    map_points: Shown = 1500
+    seed: Seed = 0
 
 
 class TuneParams(_Section):
@@ -223,11 +276,11 @@ class TuneParams(_Section):
 
     split: str = "train"
     folds: Annotated[int, Field(ge=2, le=20)] = 3
-    trials: PositiveInt = 60
-    max_k: PositiveInt = 10
-    eta: tuple[float, float] = (0.25, 8.0)
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 60
+    max_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    eta: tuple[Eta, Eta] = (0.25, 8.0)
     rerank: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @field_validator("eta")
     @classmethod
@@ -271,8 +324,10 @@ VARIANTS: dict[str, Chain] = {
 class Params(_Section):
     """All of params.yaml."""
 
-    variants: dict[Name, tuple[str, ...]] = VARIANTS
-    splits: Annotated[tuple[Name, ...], Field(min_length=1)]
+    variants: Annotated[
+        dict[Name, Annotated[tuple[str, ...], Field(max_length=20)]], Field(max_length=100)
+    ] = VARIANTS
+    splits: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100)]
     shards: int = 8
     dataset: DatasetParams
     index: IndexParams = IndexParams()
@@ -354,6 +409,11 @@ class Params(_Section):
         for key, name in named.items():
             if name not in self.splits:
                 raise ValueError(f"{key} is {name!r}, which is not among splits")
+        if self.score.query == self.score.gallery:
+            raise ValueError(
+                f"score.query and score.gallery are both {self.score.query!r}: every query would "
+                "find itself; name two different splits"
+            )
         used = {step for steps in self.variants.values() for step in feature_chain(steps)}
         for name in sorted(used):
             role = getattr(self.centralize.step(name), "reference", "own")
@@ -374,20 +434,10 @@ def load_params(path: Path) -> Params:
         The validated parameters.
 
     Raises:
-        ParamsError: The file is missing, is not YAML, or a value is not allowed; the message
-            lists every faulty key with what was given and what is allowed.
+        ParamsError: The file is missing, is not YAML, gives a key twice, or a value is not
+            allowed; the message lists every faulty key with what was given and what is allowed.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ParamsError(
-            f"there is no {path}; run from the project's root or name one with --params"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{path} must be a mapping of sections, got {type(raw).__name__}")
-    return parse_params(raw, str(path))
+    return parse_params(read_yaml(path), str(path))
 
 
 def parse_params(raw: dict[str, Any], source: str = "params") -> Params:
@@ -404,8 +454,38 @@ def _explain(item: Any) -> str:  # noqa: ANN401 - pydantic's error records are u
     if isinstance(item.get("ctx", {}).get("error"), ParamsError):  # a step's, which names its key
         return ".".join([*map(str, item["loc"][:-1]), item["msg"].removeprefix("Value error, ")])
     given = item["input"] if not isinstance(item["input"], dict) else "this section"
+    shown = _short.repr(given)
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{key}: unknown parameter (given {given!r}); remove it or correct its name"
+        return f"{key}: unknown parameter (given {shown}); {_meant(item['loc'])}"
     if item["type"] == "missing":
         return f"{key}: required, but not given"
-    return f"{key}: given {given!r}; {item['msg'].removeprefix('Value error, ')}"
+    if item["type"] == "int_parsing_size":
+        return f"{key}: given {shown}; far beyond any number that is allowed here"
+    return f"{key}: given {shown}; {item['msg'].removeprefix('Value error, ')}"
+
+
+def _meant(loc: tuple[str | int, ...]) -> str:
+    """What to do about an unknown key: the nearest known one where there is one."""
+    section: Any = Params
+    for part in loc[:-1]:
+        kinds = _fields(section).get(str(part), ())
+        section = next((kind for kind in kinds if _fields(kind)), None)
+    known = list(_fields(section))
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _fields(section: Any) -> dict[str, tuple[Any, ...]]:  # noqa: ANN401 - a model, a step's, or none
+    """Key -> the types its value may have, of a section or of a step's parameters."""
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return {
+            field.alias or name: (field.annotation, *get_args(field.annotation))
+            for name, field in section.model_fields.items()
+        }
+    if isinstance(section, type) and dataclasses.is_dataclass(section):
+        return {field.name: () for field in dataclasses.fields(section)}
+    return {}
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100

@@ -200,6 +200,9 @@ SUMMARY = pa.schema(
         pa.field("n_gallery", pa.int64(), nullable=False),
         pa.field("n_distractors", pa.int64(), nullable=False),
         pa.field("protocol", pa.string(), nullable=False),
+        pa.field("n_trials", pa.int32()),
+        pa.field("mAP_std", pa.float64()),
+        pa.field("rank_1_std", pa.float64()),
         pa.field("transductive", pa.bool_(), nullable=False),
         pa.field("note", pa.string()),
     ]

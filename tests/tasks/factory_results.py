@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pose2id.bootstrap import paired_bootstrap
-from pose2id.metrics import Evaluation, FeatureDistances, evaluate, identity_density
+from pose2id.metrics import Evaluation, evaluate, identity_density
 from tasks.tables import schema
 from tasks.tables.schema import Layout
 from tasks.tables.store import write_table
@@ -53,11 +53,12 @@ def write_results(
     summary = []
     for name, (q, g) in features.items():
         scores[name] = found = evaluate(
-            FeatureDistances(q, g),
-            query.pids if labels else None,
-            gallery.pids if labels else None,
-            query.cams,
-            gallery.cams,
+            q,
+            g,
+            query_pids=query.pids if labels else None,
+            gallery_pids=gallery.pids if labels else None,
+            query_camids=query.cams,
+            gallery_camids=gallery.cams,
             distractors=gallery.pids == 0,
             top_k=top_k,
             max_rank=20,
@@ -98,7 +99,7 @@ def _summary_row(
     labels: bool,
 ) -> dict[str, object]:
     interval: tuple[float | None, ...] = (None, None, None)
-    if labels and name != "base":
+    if found.valid.any() and name != "base":
         interval = paired_bootstrap(base.ap, found.ap, 200)
     return {
         "variant": name,
@@ -115,7 +116,8 @@ def _summary_row(
         "n_valid_queries": int(found.valid.sum()),
         "n_gallery": len(gallery.ids),
         "n_distractors": int((gallery.pids == 0).sum()),
-        "protocol": "market1501",
+        "protocol": found.protocol,
+        "n_trials": found.n_trials,
         "transductive": name != "base",
         "note": None if labels else "the dataset has no labels",
     }

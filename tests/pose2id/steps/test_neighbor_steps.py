@@ -7,7 +7,7 @@ import pytest
 
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import l2_normalize
-from pose2id.metrics import FeatureDistances, evaluate
+from pose2id.metrics import evaluate
 from pose2id.steps.camera_normalize import camera_normalize
 from pose2id.steps.kwf import kwf, neighbor_weights
 from pose2id.steps.nfc import nfc
@@ -38,7 +38,7 @@ def test_scores_after_nfc_do_not_hang_on_last_bits(noise):
 
     def score(features):
         q, g = nfc(features[queries], 1, 1), nfc(features[gallery], 2, 2)
-        result = evaluate(FeatureDistances(q, g), pids[queries], pids[gallery])
+        result = evaluate(q, g, query_pids=pids[queries], gallery_pids=pids[gallery])
         return result.mAP, result.rank(1)
 
     expected = score(x)
@@ -73,7 +73,7 @@ def test_camera_normalization_takes_out_what_a_camera_adds():
 
     def score(features):
         sides = l2_normalize(features[q]), l2_normalize(features[g])
-        return evaluate(FeatureDistances(*sides), pids[q], pids[g]).mAP
+        return evaluate(*sides, query_pids=pids[q], gallery_pids=pids[g]).mAP
 
     plain, better = score(biased), score(camera_normalize(biased, cameras, shrinkage=0.5))
     assert plain < 0.2 * score(x)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.peers import dense_rerank
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import l2_normalize
-from pose2id.metrics import evaluate
+from pose2id.metrics import Labels, evaluate
 from pose2id.neighbors import nearest_neighbors
 from pose2id.steps.rerank import k_reciprocal
 
@@ -40,7 +40,11 @@ def test_half_precision_equals_the_authors_outputs(official, kind, k1, k2, weigh
     source = k_reciprocal(x[:n], x[n:], k1, k2, weight, precision="float16")
     key = f"{kind}/rerank_{k1}_{k2}_{weight}"
     assert np.allclose(source.block(0, n), official[key], rtol=0, atol=1e-4)
-    result = evaluate(source, pids[:n], pids[n:], cams[:n], cams[n:])
+    result = evaluate(
+        source,
+        query_labels=Labels(pids[:n], cams[:n]),
+        gallery_labels=Labels(pids[n:], cams[n:]),
+    )
     assert result.mAP == pytest.approx(float(official[f"{key}/mAP"]), abs=1e-4)
 
 
@@ -76,8 +80,8 @@ def test_block_size_changes_no_rank():
     x[60:70] = x[20:30]  # exact ties
     source = k_reciprocal(x[:20], x[20:], 10, 3)
     pids = np.arange(90) % 7
-    whole = evaluate(source, pids[:20], pids[20:])
-    single = evaluate(source, pids[:20], pids[20:], memory_mib=0)
+    whole = evaluate(source, query_pids=pids[:20], gallery_pids=pids[20:])
+    single = evaluate(source, query_pids=pids[:20], gallery_pids=pids[20:], memory_mib=0)
     assert np.array_equal(whole.rankings.gallery, single.rankings.gallery)
     assert np.array_equal(whole.rankings.distance, single.rankings.distance)
     assert np.array_equal(whole.ap, single.ap)
@@ -115,3 +119,23 @@ def test_unusable_parameters_are_refused():
         k_reciprocal(x[:3], x[3:], 3, 2, 2)
     with pytest.raises(ParamsError, match="allowed: float32, float16"):
         k_reciprocal(x[:3], x[3:], 3, 2, precision="int8")
+
+
+@pytest.mark.parametrize("lambda_value", [0.0, 0.3, 0.7, 1.0])
+def test_images_that_coincide_are_at_zero_and_not_below(lambda_value):
+    rng = np.random.default_rng(0)
+    features = np.repeat(l2_normalize(rng.standard_normal((3, 8))), 4, axis=0)
+    for k1, k2 in ((3, 1), (3, 2), (11, 6)):
+        source = k_reciprocal(features, features, k1, k2, lambda_value)
+        rows, columns = np.divmod(np.arange(12 * 12), 12)
+        assert source.exact(rows, columns).min() >= 0
+        assert source.block(0, 12).min() >= 0
+    one = np.repeat(features[:1], 4, axis=0)
+    assert (k_reciprocal(one[:2], one[2:], 3, 1, lambda_value).block(0, 2) == 0).all()
+
+
+def test_without_labels_re_ranked_lists_are_given():
+    x = np.random.default_rng(0).standard_normal((12, 4))
+    lists = evaluate(k_reciprocal(x[:4], x[4:], 3, 2)).rankings
+    assert lists.gallery.shape == (4, 8)
+    assert k_reciprocal(x[:4], x[4:], 3, 2).exact(np.empty(0, int), np.empty(0, int)).size == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -142,3 +144,18 @@ def test_plots_have_the_same_bytes_twice(project: tuple[Path, Params], tmp_path:
         draw(rows, tmp_path / "a.svg")
         draw(rows, tmp_path / "b.svg")
         assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_without_cameras_no_query_finds_itself(tmp_path: Path) -> None:
+    params = write_project(tmp_path, Spec(identities=8, gallery_per_identity=6, has_cameras=False))
+    images = load_images(Layout(tmp_path), "gallery")
+    noise = np.random.default_rng(0).standard_normal(images.features.features.shape)
+    features = images.features.with_features(noise.astype(np.float32))
+    random = replace(images, features=features)
+    search = params.tune.model_copy(update={"split": "gallery", "folds": 2})
+    for query, gallery in make_folds(random, search):
+        assert set(query.image_ids) <= set(gallery.image_ids)
+        result, _ = evaluate_setting(query, gallery, Setting(), params)
+        assert set(result.n_positives.tolist()) == {5}
+        assert result.rank(1) < 0.7
+        assert result.mAP < 0.6

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from pose2id.distances import pair_sq_distances
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import l2_normalize
-from pose2id.metrics import FeatureDistances, MatrixDistances, evaluate, identity_density
+from pose2id.metrics import (
+    FeatureDistances,
+    Labels,
+    MatrixDistances,
+    evaluate,
+    identity_density,
+)
 
 unhurried = settings(deadline=None, max_examples=50)  # machines may be busy
 OFFICIAL = Path("../shared/fixtures/official")
@@ -73,13 +79,20 @@ def score(case, **options):
     return evaluate(MatrixDistances(case["distances"]), **labels, **options)
 
 
+def sides(pids, cams, n):
+    """Labels of joined arrays whose first n rows are queries, as `evaluate` takes them."""
+    names = ("query_pids", "gallery_pids", "query_camids", "gallery_camids")
+    return dict(zip(names, (pids[:n], pids[n:], cams[:n], cams[n:]), strict=True))
+
+
 @unhurried
 @given(cases())
 def test_equals_sorting_and_looping(case):
     expected = reference(**case)
     if np.isnan(expected[:, 0]).all():
-        with pytest.raises(DataError, match="has a positive"):
-            score(case)
+        nothing = score(case)
+        assert np.isnan([nothing.mAP, nothing.mINP, nothing.rank(1)]).all()
+        assert nothing.notes
         return
     plain, trapezoidal = score(case), score(case, protocol="trapezoidal")
     assert np.allclose(plain.ap, expected[:, 0], equal_nan=True)
@@ -122,10 +135,10 @@ def test_features_and_their_exact_distances_score_the_same(seed):
     gallery[20:24] = gallery[:4]  # exact ties that float32 products would break
     rows, columns = np.divmod(np.arange(6 * 40), 40)
     exact = pair_sq_distances(query, gallery, rows, columns).reshape(6, 40)
-    by_matrix = evaluate(MatrixDistances(exact), query_pids, gallery_pids)
+    by_matrix = evaluate(exact, query_pids=query_pids, gallery_pids=gallery_pids)
     for mib in (256, 0):
         by_features = evaluate(
-            FeatureDistances(query, gallery), query_pids, gallery_pids, memory_mib=mib
+            query, gallery, query_pids=query_pids, gallery_pids=gallery_pids, memory_mib=mib
         )
         assert np.array_equal(by_features.ap, by_matrix.ap)
         assert np.array_equal(by_features.rankings.gallery, by_matrix.rankings.gallery)
@@ -149,8 +162,8 @@ def test_permuting_a_gallery_without_ties_changes_nothing():
     rng = np.random.default_rng(0)
     distances, pids = rng.random((5, 60)).astype(np.float32), rng.integers(0, 5, 60)
     order = rng.permutation(60)
-    one = evaluate(MatrixDistances(distances), np.arange(5), pids)
-    other = evaluate(MatrixDistances(distances[:, order]), np.arange(5), pids[order])
+    one = evaluate(distances, query_pids=np.arange(5), gallery_pids=pids)
+    other = evaluate(distances[:, order], query_pids=np.arange(5), gallery_pids=pids[order])
     assert np.array_equal(one.ap, other.ap)
     assert np.array_equal(one.rankings.gallery, order[other.rankings.gallery])
 
@@ -158,8 +171,8 @@ def test_permuting_a_gallery_without_ties_changes_nothing():
 def test_duplicating_a_gallery_image_puts_the_copy_right_behind_it():
     distances = np.array([[0.1, 0.2, 0.3]], dtype=np.float32)
     pids = np.array([1, 2, 1])
-    once = evaluate(MatrixDistances(distances), [1], pids)
-    twice = evaluate(MatrixDistances(distances[:, [0, 1, 2, 1]]), [1], pids[[0, 1, 2, 1]])
+    once = evaluate(distances, query_pids=[1], gallery_pids=pids)
+    twice = evaluate(distances[:, [0, 1, 2, 1]], query_pids=[1], gallery_pids=pids[[0, 1, 2, 1]])
     assert once.ap[0] == pytest.approx((1 + 2 / 3) / 2)
     assert twice.ap[0] == pytest.approx((1 + 2 / 4) / 2)
     assert twice.rankings.gallery.tolist() == [[0, 1, 3, 2]]
@@ -174,7 +187,7 @@ def test_equals_the_authors_scores(official):
             "arccos": MatrixDistances(official[f"{kind}/arccos"]),
         }
         for name, source in sources.items():
-            result = evaluate(source, pids[:n], pids[n:], cams[:n], cams[n:])
+            result = evaluate(source, **sides(pids, cams, n))
             assert result.mAP == pytest.approx(float(official[f"{kind}/{name}/mAP"]), abs=1e-6)
             assert np.allclose(result.cmc, official[f"{kind}/{name}/cmc"], atol=1e-6)
 
@@ -188,7 +201,7 @@ def test_block_distances_equal_the_authors(official):
 def test_ties_rank_like_a_stable_sort(official):
     distances, pids, cams = (official[f"ties/{name}"] for name in ("distmat", "pids", "camids"))
     n = len(distances)
-    result = evaluate(MatrixDistances(distances), pids[:n], pids[n:], cams[:n], cams[n:])
+    result = evaluate(distances, **sides(pids, cams, n))
     order = official["ties/order_stable"][:, :50]
     assert np.array_equal(result.rankings.gallery, order)
 
@@ -198,8 +211,8 @@ def test_single_gallery_shot_draws_one_image_per_identity():
     distances = np.array([[0.1, 0.9, 0.5]], dtype=np.float32)
     result = evaluate(
         MatrixDistances(distances),
-        [1],
-        [1, 1, 2],
+        query_pids=[1],
+        gallery_pids=[1, 1, 2],
         protocol="single_gallery_shot",
         n_draws=400,
     )
@@ -232,7 +245,7 @@ def test_true_positive_rates_equal_counting_over_all_pairs():
     distances[genuine] *= 0.5
     rates = (1e-3, 1e-2, 0.3)
     result = evaluate(
-        MatrixDistances(distances), query_pids, gallery_pids, false_positive_rates=rates
+        distances, query_pids=query_pids, gallery_pids=gallery_pids, false_positive_rates=rates
     )
     for rate in rates:
         best = 0.0
@@ -248,7 +261,10 @@ def test_verification_stays_exact_when_its_pool_is_cut(monkeypatch):
     distances = rng.random((40, 100)).astype(np.float32)
     pids = np.arange(100) % 5
     result = evaluate(
-        MatrixDistances(distances), np.arange(40) % 5, pids, false_positive_rates=(0.01,)
+        distances,
+        query_pids=np.arange(40) % 5,
+        gallery_pids=pids,
+        false_positive_rates=(0.01,),
     )
     genuine = (np.arange(40) % 5)[:, None] == pids
     threshold = np.sort(distances[~genuine])[int(0.01 * np.count_nonzero(~genuine))]
@@ -257,7 +273,7 @@ def test_verification_stays_exact_when_its_pool_is_cut(monkeypatch):
 
 def test_one_query_and_queries_without_a_positive():
     distances = MatrixDistances(np.array([[0.2, 0.1]] * 2, dtype=np.float32))
-    result = evaluate(distances, [1, 9], [1, 2])
+    result = evaluate(distances, query_pids=[1, 9], gallery_pids=[1, 2])
     assert result.valid.tolist() == [True, False]
     assert result.ap[0] == 0.5
     assert np.isnan(result.ap[1])
@@ -267,7 +283,7 @@ def test_one_query_and_queries_without_a_positive():
 
 def test_without_labels_there_are_ranked_lists_only():
     distances = MatrixDistances(np.array([[0.2, 0.1]], dtype=np.float32))
-    result = evaluate(distances, None, None)
+    result = evaluate(distances)
     assert result.rankings.gallery.tolist() == [[1, 0]]
     assert np.isnan(result.mAP)
     assert np.isnan(result.cmc).all()
@@ -276,39 +292,48 @@ def test_without_labels_there_are_ranked_lists_only():
 
 def test_cameras_matter_only_where_both_are_known():
     distances = MatrixDistances(np.array([[0.1, 0.2, 0.3]], dtype=np.float32))
-    pids = ([5], [5, 5, 5])
-    assert evaluate(distances, *pids, [1], [1, -1, 2]).n_positives.tolist() == [2]
-    assert evaluate(distances, *pids, [-1], [1, -1, 2]).n_positives.tolist() == [3]
-    assert evaluate(distances, *pids, None, [1, -1, 2]).n_positives.tolist() == [3]
+    known = {"query_pids": [5], "gallery_pids": [5, 5, 5], "gallery_camids": [1, -1, 2]}
+    for camids, n_positives in ([1], 2), ([-1], 3), (None, 3):
+        assert evaluate(distances, query_camids=camids, **known).n_positives == [n_positives]
 
 
 def test_pid_zero_matches_unless_it_is_a_distractor():
     distances = MatrixDistances(np.array([[0.1, 0.2]], dtype=np.float32))
-    assert evaluate(distances, [0], [0, 1]).ap[0] == 1
-    with pytest.raises(DataError, match="none of the 1 queries"):
-        evaluate(distances, [0], [0, 1], distractors=np.array([True, False]))
+    pids = {"query_pids": [0], "gallery_pids": [0, 1]}
+    assert evaluate(distances, **pids).ap[0] == 1
+    assert not evaluate(distances, **pids, distractors=np.array([True, False])).valid.any()
 
 
 def test_unusable_input_is_refused():
-    good = MatrixDistances(np.zeros((2, 3)))
+    good, pids = np.zeros((2, 3)), {"query_pids": [1, 2], "gallery_pids": [1, 2, 3]}
     with pytest.raises(DataError, match="NaN"):
-        MatrixDistances(np.array([[np.nan]]))
-    with pytest.raises(DataError, match=r"non-empty matrix .* received shape \(0, 3\)"):
-        MatrixDistances(np.zeros((0, 3)))
+        evaluate(np.array([[np.nan]]))
+    with pytest.raises(DataError, match=r"non-empty matrix .* float64 of shape \(0, 3\)"):
+        evaluate(np.zeros((0, 3)))
+    with pytest.raises(DataError, match="real numbers; received complex128"):
+        evaluate(np.zeros((1, 3), complex))
     with pytest.raises(DataError, match="query features have 2 dimensions"):
-        FeatureDistances(np.zeros((1, 2)), np.zeros((1, 3)))
-    with pytest.raises(DataError, match="gallery_pids must be 3 whole numbers"):
-        evaluate(good, [1, 2], [1.0, 2.0, 3.0])
-    with pytest.raises(DataError, match="query_pids must be 2 whole numbers"):
-        evaluate(good, [1], [1, 2, 3])
-    with pytest.raises(DataError, match="mask of 3 booleans"):
-        evaluate(good, [1, 2], [1, 2, 3], distractors=[0, 1, 0])
-    with pytest.raises(ParamsError, match="allowed: market, trapezoidal, single_gallery_shot"):
-        evaluate(good, [1, 2], [1, 2, 3], protocol="oxford")
+        evaluate(np.zeros((1, 2)), np.zeros((1, 3)))
+    with pytest.raises(DataError, match=r"Labels are given by name: query_pids=\.\.\."):
+        evaluate(MatrixDistances(good), [1, 2, 3])
+    with pytest.raises(DataError, match=r"gallery pids must be whole numbers.*float64"):
+        evaluate(good, query_pids=[1, 2], gallery_pids=[1.0, 2.0, 3.0])
+    with pytest.raises(DataError, match=r"query pids .* with 1 NaN: write -1 there"):
+        evaluate(good, query_pids=[1.0, np.nan], gallery_pids=[1, 2, 3])
+    with pytest.raises(DataError, match="query has 2 images but labels of 1"):
+        evaluate(good, query_pids=[1], gallery_pids=[1, 2, 3])
+    with pytest.raises(DataError, match="received 2 pids, 3 camids"):
+        evaluate(good, **pids, query_camids=[1, 2, 3])
+    with pytest.raises(DataError, match="mask of booleans"):
+        evaluate(good, **pids, distractors=[0, 1, 0])
+    with pytest.raises(DataError, match="put everything into the labels"):
+        evaluate(good, **pids, query_labels=Labels([1, 2]))
+    with pytest.raises(ParamsError, match="'oxford'; allowed: market, trapezoidal, none"):
+        evaluate(good, **pids, protocol="oxford")
     with pytest.raises(ParamsError, match="n_draws is 0"):
-        evaluate(good, [1, 2], [1, 2, 3], n_draws=0)
+        evaluate(good, **pids, n_draws=0)
     with pytest.raises(ParamsError, match="false positive rates"):
-        evaluate(good, [1, 2], [1, 2, 3], false_positive_rates=(1.5,))
+        evaluate(good, **pids, false_positive_rates=(1.5,))
 
 
 def test_identity_density_equals_the_authors():
