@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 SECTIONS = {
-    "Run": ("demo", "run", "report", "watch", "serve"),
+    "Run": ("init", "demo", "run", "report", "watch", "serve"),
     "Ask": ("query", "search", "export"),
     "Choose": ("tune", "ablate", "adapt", "train", "weights"),
     "Keep": ("cache", "mend", "version"),

@@ -63,7 +63,8 @@ def tune(params: Params, root: Path, on_trial: Callable[[], None] = lambda: None
             "it would make the scores too good. Name a split of other people"
         )
     layout = schema.Layout(root)
-    folds = make_folds(load_images(layout, params.tune.split), params.tune)
+    images = load_images(layout, params.tune.split, params.centralize.tracklets)
+    folds = make_folds(images, params.tune)
     chain = tuned_chain(params)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=params.tune.seed)

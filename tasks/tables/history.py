@@ -109,7 +109,10 @@ def _counts(layout: schema.Layout) -> dict[str, int]:
     generated = sorted((layout.data / "generated").glob("*/[!.]*.parquet"))
     return {
         "n_images": sum(_n_rows(path, "image_id") for path in tables if path not in rejects),
-        "n_rejected": sum(_n_rows(path, "path") for path in rejects),
+        "n_rejected": sum(
+            read_table(path, ["kind"]).column("kind").to_pylist().count("unusable")
+            for path in rejects
+        ),
         "n_generated": sum(_n_rows(path, "image_id") for path in generated),
         "n_quarantined": sum(
             pc.sum(pc.invert(read_table(path, ["accepted"]).column("accepted"))).as_py() or 0

@@ -34,7 +34,9 @@ from pose2id.choices import (
     Protocol,
     Severity,
     Solver,
+    Tracklets,
 )
+from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
 from pose2id.machine import n_cores
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
@@ -77,34 +79,63 @@ class _Section(BaseModel):
     @classmethod
     def _no_truth_for_numbers(cls, value: object, info: ValidationInfo) -> object:
         """`true` would count as 1."""
-        if (
-            isinstance(value, bool)
-            and cls.model_fields[str(info.field_name)].annotation is not bool
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation not in (
+            bool,
+            bool | None,
         ):
             raise ValueError("true and false are not allowed here")
         return value
+
+
+class DatasetOptions(_Section):
+    """What a single layout lets choose; `None` is the layout's own default."""
+
+    boxes: Literal["labelled", "detected"] | None = None
+    join_val: bool | None = None
+    trial: Annotated[int, Field(ge=1, le=10)] | None = None
+    query_modality: Literal["visible", "thermal"] | None = None
+    cameras: Literal["none", "names"] | None = None
+
+    def given(self) -> dict[str, object]:
+        """The options that are set."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 class DatasetParams(_Section):
     """Where the images are, how their names are read and what may be done with them."""
 
     name: Name
-    reader: Literal["market1501", "folder", "manifest"]
+    reader: ReaderName
     root: PathText
     licence: Text
     status: Literal["open", "academic", "private", "retracted"]
     allow_retracted: bool = False
-    distractor_pids: tuple[Int32, ...] = (0,)
-    junk_pids: tuple[Int32, ...] = (-1,)
+    follow_links: bool = False
+    distractor_pids: tuple[Int32, ...] | None = None
+    junk_pids: tuple[Int32, ...] | None = None
+    options: DatasetOptions = DatasetOptions()
 
     @model_validator(mode="after")
     def _refuse_retracted(self) -> DatasetParams:
-        retracted = self.status == "retracted" or "duke" in self.name
+        retracted = (
+            self.status == "retracted" or "duke" in self.name or self.reader in RETRACTED_READERS
+        )
         if retracted and not self.allow_retracted:
             raise ValueError(
                 f"the dataset {self.name!r} was retracted by its authors; use another one, or set "
                 "dataset.allow_retracted to true if you are entitled to use it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_reader(self) -> DatasetParams:
+        allowed = READER_OPTIONS.get(self.reader, ())
+        for name in self.options.given():
+            if name not in allowed:
+                raise ValueError(
+                    f"dataset.options.{name} is no option of the reader {self.reader!r}, which has "
+                    f"{', '.join(allowed) or 'none'}; set it to null"
+                )
         return self
 
 
@@ -230,12 +261,18 @@ class _StepSections(_Section):
         return {name: getattr(self, name) for name in (*STEPS, *SCORING_STEPS) if name in names}
 
 
+class _CentralizeSection(_StepSections):
+    """What is centralized, and the parameters of steps on features."""
+
+    tracklets: Tracklets = "none"
+
+
 if TYPE_CHECKING:
-    CentralizeParams = _StepSections
+    CentralizeParams = _CentralizeSection
 else:
     CentralizeParams = create_model(
         "CentralizeParams",
-        __base__=_StepSections,
+        __base__=_CentralizeSection,
         **{name: (step.params, step.params()) for name, step in STEPS.items()},
     )
 
