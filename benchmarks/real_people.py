@@ -25,6 +25,7 @@ from benchmarks.generation_quality import IdentityExtractor
 from pose2id.bootstrap import paired_bootstrap
 from pose2id.datasets.base import ImageRecord
 from pose2id.datasets.market1501 import MarketReader
+from pose2id.errors import DataError
 from pose2id.extractors.base import Extractor, InputSpec
 from pose2id.extractors.preprocess import resize
 from pose2id.extractors.registry import make_extractor
@@ -86,6 +87,8 @@ class Side:
 
 def side_of(name: str, root: Path, records: Sequence[ImageRecord]) -> Side:
     """A side from the records of a split."""
+    if not records:
+        raise DataError(f"there are no usable images for {name} in {root}; links are not followed.")
     pids, camids = ([getattr(r, key) for r in records] for key in ("pid", "camid"))
     paths = tuple(root / record.path for record in records)
     return Side(name, paths, np.array(pids, np.int64), np.array(camids, np.int64))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
+from pose2id.extras import require
 from pose2id.features import l2_normalize
 from pose2id.steps.camera_normalize import camera_normalize
 
@@ -33,9 +34,11 @@ def cluster_identities(
 
     Raises:
         DataError: Fewer than `min_people` groups.
+        MissingDependencyError: scikit-learn is not installed.
 
     Source: Campello et al., Density-Based Clustering Based on Hierarchical Density Estimates, 2013.
     """
+    require("poses", "sklearn", purpose="Finding people without labels")
     from sklearn.cluster import HDBSCAN
 
     unit = l2_normalize(camera_normalize(l2_normalize(features), cameras)).astype(np.float64)
