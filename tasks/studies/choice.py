@@ -146,8 +146,9 @@ class Evidence:
 def _small_sample(n_people: int) -> tuple[float, float]:
     """By what the spread of resamples, and then its tails, are too small for so few people.
 
-    Source: Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 3.2: resamples
-    spread by n, not n - 1, and percentiles know nothing of Student's t.
+    Resamples spread by n, not n - 1, and percentiles know nothing of Student's t.
+
+    Source: Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 3.2.
 
     >>> [round(factor, 3) for factor in _small_sample(12)]
     [1.044, 1.123]

@@ -7,6 +7,7 @@ neither features nor labels.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 TUNED = "tuned"  # the variant that is written, where the chain has no name yet
 FEW_PEOPLE = 30
+MAX_ROUNDS = 3
 
 Round = tuple[Images, Images]  # query and gallery
 
@@ -125,48 +127,60 @@ def tune(
 
 
 def make_rounds(images: Images, params: Params) -> list[Round]:
-    """Two rounds: half of the queries each, against everyone's other pictures and all distractors.
+    """A few pictures of everyone ask at once, for all other pictures of everyone and distractors.
 
     A query is one picture per person and camera, by hash. In its round it is not in the gallery at
-    all: were it only hidden in its own ranking, gallery pictures would have absorbed it by NFC, and
-    NFC would look better than it is. So a person's cameras are halved; where a protocol is across
-    modalities, one modality asks for the other.
+    all: were it only hidden from its own ranking, gallery pictures would have absorbed it by NFC,
+    and NFC would look better than it is. For the same reason no more pictures of a person ask
+    together than `tune.queries_per_person`: they absorb each other, too. Each person keeps at least
+    half of the pictures in the gallery. Where a protocol is across modalities, one asks for the
+    other.
 
     Args:
         images: The split.
-        params: Protocol and seed.
+        params: Protocol, and how queries are taken.
 
     Returns:
-        Query and gallery of each round; one without queries is left out.
+        Query and gallery of each round, at most `MAX_ROUNDS`.
+
+    Raises:
+        DataError: Nobody has two pictures.
     """
-    seed, cameras = params.tune.seed, images.features.cameras
-    rows = np.flatnonzero(images.people != UNKNOWN).tolist()
-    chosen: dict[tuple[int, int], int] = {}
-    for row in sorted(rows, key=lambda row: _hash(seed, "query", images.image_ids[row])):
-        chosen.setdefault((int(images.pids[row]), int(cameras[row])), row)
+    everyone = np.ones(len(images.image_ids), np.bool_)
     modality = images.labels.modality
+    turns = [(everyone, everyone)]
     if rules_of(params.score.protocol).cross_modal and modality is not None:
-        asking = [
-            ([row for row in chosen.values() if modality[row] == name], modality != name)
-            for name in np.unique(modality).tolist()
-        ]
-    else:
-        everyone = np.ones(len(images.image_ids), np.bool_)
-        ordered = sorted(chosen, key=lambda key: (key[0], _hash(seed, "half", *key)))
-        halves: tuple[list[int], list[int]] = [], []
-        for _, keys in groupby(ordered, key=lambda key: key[0]):
-            for place, key in enumerate(keys):
-                halves[place % 2].append(chosen[key])
-        asking = [(half, everyone) for half in halves]
+        turns = [(modality == name, modality != name) for name in np.unique(modality)]
     found = []
-    for queries, asked in asking:
-        gallery = asked.copy()
-        gallery[queries] = False
-        if queries and gallery.any():
-            found.append((images.take(sorted(queries)), images.take(np.flatnonzero(gallery))))
+    for asking, asked in turns:
+        for queries in _queries(images, asking, params):
+            gallery = asked.copy()
+            gallery[queries] = False
+            if gallery.any():
+                found.append((images.take(queries), images.take(np.flatnonzero(gallery))))
     if not found:
-        raise DataError(f"split {params.tune.split!r} has nobody to ask for; see data/index")
+        raise DataError(
+            f"nobody in split {params.tune.split!r} has two pictures, one to ask with and one to "
+            "find; name another split in tune.split"
+        )
     return found
+
+
+def _queries(images: Images, asking: NDArray[np.bool_], params: Params) -> list[list[int]]:
+    """The rows of each round's queries, ascending."""
+    seed, cameras = params.tune.seed, images.features.cameras
+    rows = np.flatnonzero(asking & (images.people != UNKNOWN)).tolist()
+    n_pictures = Counter(images.people.tolist())
+    one_per_camera: dict[int, dict[int, int]] = {}
+    for row in sorted(rows, key=lambda row: _hash(seed, "query", images.image_ids[row])):
+        one_per_camera.setdefault(int(images.pids[row]), {}).setdefault(int(cameras[row]), row)
+    rounds: list[list[int]] = [[] for _ in range(MAX_ROUNDS)]
+    for pid, by_camera in one_per_camera.items():
+        at_once = min(params.tune.queries_per_person, n_pictures[pid] // 2)
+        for number, row in enumerate(by_camera.values()):
+            if at_once and number < at_once * MAX_ROUNDS:
+                rounds[number // at_once].append(row)
+    return [sorted(queries) for queries in rounds if queries]
 
 
 def considered_steps(params: Params) -> Chain:

@@ -314,6 +314,7 @@ class TuneParams(_Section):
     eta: tuple[Eta, Eta] = (0.25, 8.0)
     n_eta: Annotated[int, Field(ge=2, le=100)] = 6
     max_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    queries_per_person: Annotated[int, Field(ge=1, le=1000)] = 2
     seed: Seed = 0
 
     @field_validator("steps")
