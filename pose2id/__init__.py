@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pose2id.bootstrap import paired_bootstrap
+    from pose2id.extractors.registry import load_extractor
     from pose2id.features import l2_normalize
     from pose2id.generation.ipg import IpgGenerator
     from pose2id.metrics.density import identity_density
@@ -47,6 +48,7 @@ _HOMES: Final = {
     "k_reciprocal": "pose2id.steps.rerank",
     "kwf": "pose2id.steps.kwf",
     "l2_normalize": "pose2id.features",
+    "load_extractor": "pose2id.extractors.registry",
     "nearest_neighbors": "pose2id.neighbors",
     "nfc": "pose2id.steps.nfc",
     "paired_bootstrap": "pose2id.bootstrap",
@@ -63,6 +65,7 @@ __all__ = [
     "k_reciprocal",
     "kwf",
     "l2_normalize",
+    "load_extractor",
     "nearest_neighbors",
     "nfc",
     "paired_bootstrap",

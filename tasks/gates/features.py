@@ -15,6 +15,7 @@ from tasks.gates.coverage import (
     coverage_checks,
     expected_originals,
     expected_pictures,
+    given_drawings,
     with_coverage,
 )
 from tasks.gates.running import Check, Suite
@@ -69,7 +70,11 @@ def features_suite(
     found = read_table(layout.features(split), ["image_id", "pose_id"]).to_pandas()
     found = found.merge(scores, on=["image_id", "pose_id"], how="left")
     expected = pd.concat(
-        [expected_originals(layout, split), expected_pictures(layout, split, params)]
+        [
+            expected_originals(layout, split),
+            expected_pictures(layout, split, params),
+            given_drawings(found, params),
+        ]
     )
     checks = (
         *coverage_checks(len(expected)),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -38,6 +39,7 @@ from pose2id.choices import (
 )
 from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
+from pose2id.extractors.families import family_of, options_of
 from pose2id.machine import n_cores
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
 from pose2id.steps.registry import SCORING_STEPS, STEPS
@@ -150,8 +152,10 @@ class IndexParams(_Section):
 class PosesParams(_Section):
     """The poses in which every image is re-drawn."""
 
-    source: Literal["standard", "file"] = "standard"
+    source: Literal["standard", "file", "dataset"] = "standard"
     file: PathText | None = None
+    split: Name = "train"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # as scikit-learn takes them
     ids: Annotated[tuple[PoseId, ...], Field(min_length=1, max_length=256)] = (
         1,
         2,
@@ -175,7 +179,7 @@ class PosesParams(_Section):
 class GenerateParams(_Section):
     """The generator, its sampling and the form in which pictures are stored."""
 
-    generator: Literal["ipg", "controlnet"] = "ipg"
+    generator: Literal["ipg", "controlnet", "none"] = "ipg"
     model: PathText = "models/ipg-small"
     solver: Solver = "ddim"
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -198,7 +202,7 @@ class GenerateParams(_Section):
 
 
 class InputSpecParams(_Section):
-    """The input that an exported network wants."""
+    """The input that a network wants."""
 
     height_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
     width_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
@@ -208,22 +212,42 @@ class InputSpecParams(_Section):
     std: tuple[Scale, Scale, Scale] = (1.0, 1.0, 1.0)
 
 
+# Each family has its own narrower bounds.
+Option = bool | Annotated[int, Field(ge=0, le=1_000_000)] | Annotated[str, Field(max_length=1000)]
+
+
+def _pairs(options: Any) -> Any:  # noqa: ANN401 - a mapping from YAML; whatever else, pydantic says
+    """A mapping as pairs, so that parameters can be hashed."""
+    return tuple(options.items()) if isinstance(options, dict) else options or ()
+
+
 class FeaturesParams(_Section):
     """The feature network."""
 
-    extractor: Literal["efficientnet_lite0", "onnx", "openvino", "ipg_identity"] = (
-        "efficientnet_lite0"
-    )
+    extractor: str = "efficientnet_lite0"
+    options: Annotated[tuple[tuple[str, Option], ...], BeforeValidator(_pairs)] = ()
     model: PathText = "models/efficientnet-lite0"
     output: Text | None = None
     dim: Annotated[int, Field(ge=1, le=65536)] | None = None
     input: InputSpecParams | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
 
+    @field_validator("extractor")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            family_of(value)
+        except ParamsError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @model_validator(mode="after")
-    def _exported_needs_declaration(self) -> FeaturesParams:
-        exported = self.extractor in ("onnx", "openvino")
-        if exported and self.input is None:
+    def _of_a_family(self) -> FeaturesParams:
+        try:
+            options_of(self.extractor, dict(self.options))
+        except ParamsError as error:
+            raise ValueError(str(error)) from None
+        if family_of(self.extractor).needs_input and self.input is None:
             raise ValueError(
                 f"features.extractor {self.extractor!r} needs features.input: height_px, width_px, "
                 "channel_order, max_value, mean, std"
@@ -446,6 +470,8 @@ class Params(_Section):
         if len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits has a name twice: {list(self.splits)}")
         named = {"score.query": self.score.query, "score.gallery": self.score.gallery}
+        if self.poses.source == "dataset":
+            named["poses.split"] = self.poses.split
         for key, name in named.items():
             if name not in self.splits:
                 raise ValueError(f"{key} is {name!r}, which is not among splits")
@@ -487,6 +513,22 @@ def parse_params(raw: dict[str, Any], source: str = "params") -> Params:
     except ValidationError as error:
         lines = [_explain(item) for item in error.errors()]
         raise ParamsError(f"{source} has {len(lines)} error(s):\n  " + "\n  ".join(lines)) from None
+
+
+def with_features(params: Params, changes: dict[str, Any]) -> Params:
+    """Parameters with some values of the section `features` replaced, validated again.
+
+    Raises:
+        ParamsError: A value is not allowed.
+    """
+    if not changes:
+        return params
+    kept = params.features.model_dump(exclude={"options"})
+    features = {**kept, "options": dict(params.features.options), **changes}
+    if "extractor" in changes and "options" not in changes:
+        features["options"] = {}  # those of another family
+    raw = {**params.model_dump(by_alias=True), "features": features}
+    return parse_params(raw, "the command line")
 
 
 def _explain(item: Any) -> str:  # noqa: ANN401 - pydantic's error records are untyped

@@ -1,4 +1,4 @@
-"""The choice of a chain on the train split: fair questions, mild answers, and the file it writes."""
+"""The choice of a chain on the train split: fair questions, mild answers, the file written."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_choice_is_reproducible_and_every_setting_is_kept(
     (chosen,), (best,) = ([row for row in rows if row[mark]] for mark in ("chosen", "best"))
     assert tuple(chosen["steps"]) == first.chosen.chain
     assert best["mAP"] == max(row["mAP"] for row in rows)
-    assert rows[0]["steps"] == [] and rows[0]["gain"] == 0
+    assert (rows[0]["steps"], rows[0]["gain"]) == ([], 0)
     assert all(row["gain_low"] <= row["gain"] <= row["gain_high"] for row in rows)
     tune(params, root, root / "params.yaml")
     assert read_table(Layout(root).tuning / "study.parquet").equals(table)
@@ -92,11 +92,12 @@ def test_it_says_what_it_rests_on(project: tuple[Path, Params]) -> None:
     root, params = project
     choice = tune(params, root, root / "params.yaml")
     assert choice.n_people == 8
-    assert "8 people" in choice.notes[0] and f"{choice.n_images} pictures" in choice.notes[0]
+    assert "8 people" in choice.notes[0]
+    assert f"{choice.n_images} pictures" in choice.notes[0]
     assert "coarse" in choice.notes[1]
     write_studies_page(Layout(root))
     page = (root / "reports/studies.html").read_text()
-    assert "coarse" in page and "studies/tuning.svg" in page and "luck" in page
+    assert all(words in page for words in ("coarse", "studies/tuning.svg", "luck"))
 
 
 def test_a_query_is_never_in_the_gallery_that_it_asks(project: tuple[Path, Params]) -> None:
@@ -197,7 +198,7 @@ def test_a_variants_order_of_steps_holds(project: tuple[Path, Params]) -> None:
     assert considered_steps(other) == ("fuse", "camera_normalize", "whiten", "nfc")
 
 
-def test_nfc_stays_off_where_it_helped_by_luck(project: tuple[Path, Params]) -> None:
+def test_nfc_stays_off_where_it_helped_by_luck() -> None:
     """Twelve people, a large mean gain of NFC that two of them make and ten do not share."""
     settings = [Candidate(), Candidate(("nfc",), k=2)]
     base = np.full(12, 0.6)
@@ -214,7 +215,7 @@ def test_nfc_stays_off_where_it_harms_and_comes_where_it_helps(
     hard, evidence = choice_for(people(60, 2.0, seed=1), params)
     assert evidence.gain(Candidate(), Candidate(("nfc",), k=3)).high < 0
     assert hard == Candidate()
-    helped, _ = choice_for(people(40, 0.9, seed=2), params)
+    helped, _ = choice_for(people(40, 0.9, seed=1), params)
     assert helped.chain == ("nfc",)
 
 

@@ -4,6 +4,10 @@ from tasks.tables.doubts import doubts_about
 from tasks.tables.schema import Layout
 from tests.tasks.factory import Spec, params_of, write_project
 
+RERANK_50 = {
+    "variants": {"base": [], "reranked": ["rerank"]},
+    "score": {"rerank": {"k1": 50, "k2": 2}},
+}
 SPEC = Spec(identities=2, gallery_per_identity=2, distractors=1, poses=1)
 
 
@@ -18,8 +22,8 @@ def layout(tmp_path_factory):
     ("changes", "split", "words"),
     [
         ({"centralize": {"nfc": {"k1": 5}}}, "gallery", ["nfc.k1 is 5", "5 image(s)", "at most 4"]),
-        ({"score": {"rerank": {"k1": 50, "k2": 2}}}, "gallery", ["k1 50", "images together"]),
-        ({"score": {"rerank": {"k1": 50, "k2": 2}}}, "query", ["k1 50", "at most"]),
+        (RERANK_50, "gallery", ["k1 50", "images together"]),
+        (RERANK_50, "query", ["k1 50", "at most"]),
     ],
 )
 def test_what_the_images_cannot_give_is_said_once_they_are_counted(layout, changes, split, words):
