@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import yaml
 
@@ -18,7 +17,7 @@ from tasks.reporting.studies import write_studies_page
 from tasks.studies import tune as study
 from tasks.studies.choice import Candidate, Evidence
 from tasks.studies.evaluation import Images, Setting, evaluate_setting, load_images
-from tasks.studies.tune import candidates, considered_steps, make_rounds, tune
+from tasks.studies.tune import Choice, candidates, considered_steps, make_rounds, tune
 from tasks.tables.params import Params, load_params, parse_params
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table
@@ -44,6 +43,12 @@ def as_train(root: Path, spec: Spec, **sections: object) -> Params:
 def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
     root = tmp_path_factory.mktemp("tune")
     return root, as_train(root, Spec(identities=8, gallery_per_identity=6))
+
+
+@pytest.fixture(scope="module")
+def choice(project: tuple[Path, Params]) -> Choice:
+    root, params = project
+    return tune(params, root, root / "params.yaml")
 
 
 def images_of(features: np.ndarray, pids: np.ndarray, cameras: np.ndarray) -> Images:
@@ -72,15 +77,14 @@ def people(n_people: int, noise: float, seed: int, dim: int = 24) -> Images:
 
 
 def test_the_choice_is_reproducible_and_every_setting_is_kept(
-    project: tuple[Path, Params],
+    project: tuple[Path, Params], choice: Choice
 ) -> None:
     root, params = project
-    first = tune(params, root, root / "params.yaml")
     table = read_table(Layout(root).tuning / "study.parquet")
     rows = table.to_pylist()
     assert len(rows) == 2 * 3 * 4  # camera_normalize in or out; eta 0 and 2 more; k 0 to 3
     (chosen,), (best,) = ([row for row in rows if row[mark]] for mark in ("chosen", "best"))
-    assert tuple(chosen["steps"]) == first.chosen.chain
+    assert tuple(chosen["steps"]) == choice.chosen.chain
     assert best["mAP"] == max(row["mAP"] for row in rows)
     assert (rows[0]["steps"], rows[0]["gain"]) == ([], 0)
     assert all(row["gain_low"] <= row["gain"] <= row["gain_high"] for row in rows)
@@ -88,9 +92,8 @@ def test_the_choice_is_reproducible_and_every_setting_is_kept(
     assert read_table(Layout(root).tuning / "study.parquet").equals(table)
 
 
-def test_it_says_what_it_rests_on(project: tuple[Path, Params]) -> None:
-    root, params = project
-    choice = tune(params, root, root / "params.yaml")
+def test_it_says_what_it_rests_on(project: tuple[Path, Params], choice: Choice) -> None:
+    root, _ = project
     assert choice.n_people == 8
     assert "8 people" in choice.notes[0]
     assert f"{choice.n_images} pictures" in choice.notes[0]
@@ -125,7 +128,9 @@ def test_without_cameras_noise_finds_nobody(tmp_path: Path) -> None:
     assert not any("camera_normalize" in item.chain for item in candidates(params, images))
 
 
-def test_query_and_gallery_are_never_read(project: tuple[Path, Params], tmp_path: Path) -> None:
+def test_query_and_gallery_are_never_read(
+    project: tuple[Path, Params], choice: Choice, tmp_path: Path
+) -> None:
     root, params = project
     alone, source = Layout(tmp_path), Layout(root)
     for path in (alone.index, alone.quality):
@@ -133,11 +138,10 @@ def test_query_and_gallery_are_never_read(project: tuple[Path, Params], tmp_path
     shutil.copy(source.index("train"), alone.index("train"))
     shutil.copy(source.quality("train"), alone.quality("train"))
     shutil.copytree(source.features("train"), alone.features("train"))
-    there = tune(params, root, root / "params.yaml")
     here = tune(params, tmp_path, root / "params.yaml")
     assert (here.chosen, here.evidence.means.tolist()) == (
-        there.chosen,
-        there.evidence.means.tolist(),
+        choice.chosen,
+        choice.evidence.means.tolist(),
     )
 
 
@@ -345,11 +349,3 @@ def test_one_modality_asks_for_the_other() -> None:
     for query, gallery in make_rounds(replace(images, labels=labels), params):
         assert len(np.unique(query.labels.modality)) == 1
         assert not set(query.labels.modality) & set(gallery.labels.modality)
-
-
-def test_the_study_has_the_tables_schema(project: tuple[Path, Params]) -> None:
-    root, params = project
-    tune(params, root, root / "params.yaml")
-    table = read_table(Layout(root).tuning / "study.parquet")
-    assert table.schema.field("steps").type == pa.list_(pa.string())
-    assert set(table.column("n_people").to_pylist()) == {8}
