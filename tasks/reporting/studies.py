@@ -1,6 +1,6 @@
 """`reports/studies.html`: what each step of the method adds here, and how parameters were chosen.
 
-It stands outside of every stage's outs: `flows.ablate` and `flows.tune` are run when wanted.
+It stands outside of every stage's outs: `pose2id ablate` and `pose2id tune` are run when wanted.
 """
 
 from __future__ import annotations
@@ -27,16 +27,20 @@ def write_studies_page(layout: Layout) -> None:
         table = read_table(layout.ablation)
         plot_ablation(table, plots / "ablation.svg")
         ablation = table.to_pylist()
-    best = None
+    tuning: list[dict[str, Any]] = []
     study = layout.tuning / "study.parquet"
     if study.is_file():
         table = read_table(study)
         plot_tuning(table, plots / "tuning.svg")
-        trials = table.to_pylist()
-        best = max(trials, key=lambda row: (row["mAP"], -row["trial"]))
-        best = {**best, "n_trials": len(trials), "now": trials[0]}
+        rows = table.to_pylist()
+        tuning = [row for row in rows if row["chosen"] or row["best"] or not row["steps"]]
+        tuning = [{**row, "n_settings": len(rows)} for row in tuning]
     html = render(
-        "studies.html.j2", ablation=ablation, best=best, width_px=WIDTH_PX, height_px=HEIGHT_PX
+        "studies.html.j2",
+        ablation=ablation,
+        tuning=tuning,
+        width_px=WIDTH_PX,
+        height_px=HEIGHT_PX,
     )
     with atomic_path(layout.reports / "studies.html") as path:
         path.write_text(html, encoding="utf-8")
