@@ -21,7 +21,7 @@ def main(
     from flows.cli.console import progress, setup_logging, show, show_table
 
     setup_logging()
-    from tasks.reporting.studies import write_studies_page
+    from tasks.reporting.studies import write_studies_part
     from tasks.studies.tune import tune
     from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
@@ -35,7 +35,7 @@ def main(
         best = tune(parameters, Path(), lambda: advance(1))
     layout = Layout()
     study = read_table(layout.tuning / "study.parquet")
-    write_studies_page(layout)
+    write_studies_part(layout)
     now = study.to_pylist()[0]  # the first trial is what is set today
     names = ("eta", "k1", "k2", "rerank_k1", "rerank_k2", "rerank_lambda", "mAP")
     show_table(
@@ -43,5 +43,5 @@ def main(
         [("set now", *(now[n] for n in names)), ("best", *(best[n] for n in names))],
     )
     show(f"study:   {layout.tuning / 'study.parquet'}")
-    show(f"page:    {layout.reports / 'studies.html'}")
+    show(f"page:    {layout.reports / 'pages' / 'studies.html'}")
     show(f"to use it: cp {layout.tuning / 'params.yaml'} params.yaml && dvc repro")

@@ -210,10 +210,10 @@ else:
 
 
 class ReportParams(_Section):
-    """How much the report page shows."""
+    """How much of it all the report shows with pictures."""
 
     identities: PositiveInt = 24
-    ranked_queries: PositiveInt = 24
+    ranked_queries: PositiveInt = 200
     map_points: PositiveInt = 1500
     seed: Annotated[int, Field(ge=0)] = 0
 
