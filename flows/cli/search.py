@@ -3,53 +3,109 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params, as_given
+
+if TYPE_CHECKING:
+    from tasks.search.ranking import Found, Gallery
 
 app = typer.Typer()
 
 
 @app.command()
 def main(
-    image: Annotated[Path, typer.Option(help="Picture of one person.", callback=as_given)],
+    image: Annotated[
+        Path,
+        typer.Option(
+            help="Picture of one person, a folder of them, or an image id.", callback=as_given
+        ),
+    ],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Length of the ranked list.")] = 10,
     variant: Annotated[
-        str,
-        typer.Option(help="Variant of the gallery; the picture itself has only its own feature."),
-    ] = "base",
+        str | None,
+        typer.Option(help="Whose features are compared; the last without re-ranking by default."),
+    ] = None,
     out: Annotated[
-        Path, typer.Option(help="PNG file to draw the ranked list to.", callback=as_given)
+        Path,
+        typer.Option(help="PNG file to draw a single ranked list to.", callback=as_given),
     ] = Path("ranked.png"),
+    html: Annotated[
+        Path | None, typer.Option(help="HTML file for the lists.", callback=as_given)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lists as JSON.")] = False,
     params: Params = PARAMS_FILE,
 ) -> None:
-    """Ranks the gallery by likeness to the person of a picture, and draws the ranked list."""
-    from flows.cli.console import printable, show_note, show_table
-    from pose2id.datasets.images import decode_rgb, read_image_bytes
-    from pose2id.errors import DataError
-    from tasks.search.ranking import draw_ranked_list, search
-    from tasks.stages.features import load_extractor
+    """Ranks the gallery by likeness to the person of a picture, by the project's own chain."""
+    import json
+
+    from flows.cli.console import show, show_note
+    from tasks.search.asking import networks_of
+    from tasks.search.page import as_data, as_html
+    from tasks.search.ranking import Gallery
     from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
     from tasks.tables.store import atomic_path
 
-    parameters = load_params(params)
-    try:
-        data = read_image_bytes(image)
-        picture = decode_rgb(data)
-    except DataError as error:
-        raise DataError(f"--image {image} {error}") from error
+    parameters, root = load_params(params), Path()
     if out.suffix != ".png":
         raise typer.BadParameter(f"--out must end in .png, got {out.name}")
-    root = Path()
-    extractor = load_extractor(parameters.features, str(root), parameters.runtime.device)
-    found = search(Layout(root), parameters, data, extractor, variant=variant, k=k)
+    gallery = Gallery(
+        Layout(root),
+        parameters,
+        variant or parameters.default_variant,
+        networks_of(parameters, root),
+    )
+    dataset_root = root / parameters.dataset.root
+    pictures = _pictures(image, gallery, dataset_root)
+    lists = [(gallery.search(name, data, k), data) for name, data in pictures]
+    if as_json:
+        show(json.dumps([as_data(found) for found, _ in lists], indent=2))
+    else:
+        for found, _ in lists:
+            _show(found, parameters.score.gallery)
+    if html is not None:
+        with atomic_path(html) as temporary:
+            temporary.write_text(as_html(lists, dataset_root), encoding="utf-8")
+        show_note(f"written to {html}")
+    elif len(lists) == 1 and not as_json:
+        _draw(*lists[0], dataset_root, out)
+        show_note(f"drawn to {out}")
+
+
+def _pictures(image: Path, gallery: Gallery, dataset_root: Path) -> list[tuple[str, bytes]]:
+    """Name and bytes of each picture asked with."""
+    from pose2id.datasets.images import IMAGE_SUFFIXES, decode_rgb, read_image_bytes, read_indexed
+    from pose2id.errors import DataError
+
+    if image.is_dir():
+        files = sorted(p for p in image.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise DataError(f"--image {image} has no {', '.join(IMAGE_SUFFIXES)} file in it")
+    elif not image.exists() and (row := gallery.known(image_id=image.as_posix())):
+        return [(row["image_id"], read_indexed(dataset_root, row["path"], row["sha256"]))]
+    else:
+        files = [image]
+    found = []
+    for file in files:
+        try:
+            data = read_image_bytes(file)
+            decode_rgb(data)
+        except DataError as error:
+            raise DataError(f"--image {file} {error}") from error
+        found.append((str(file), data))
+    return found
+
+
+def _show(found: Found, split: str) -> None:
+    from flows.cli.console import printable, show_note, show_table
+
     known = "not in the index" if found.query_id is None else f"{found.query_id} in the index"
     show_note(
-        f"{printable(str(image))} ({known}): its own {extractor.name} feature against the "
-        f"{variant} features of {parameters.score.gallery}, squared Euclidean distance"
+        f"{printable(found.name)} ({known}) against the {found.variant} features of {split}, "
+        f"squared Euclidean distance: {'; '.join(found.notes)}"
     )
     verdicts = {None: "", True: "right", False: "wrong"}
     rows = [
@@ -58,7 +114,13 @@ def main(
         for hit in found.hits
     ]
     show_table(("rank", "image_id", "pid", "camid", "distance", "verdict", "note"), rows)
+
+
+def _draw(found: Found, data: bytes, dataset_root: Path, out: Path) -> None:
+    from pose2id.datasets.images import decode_rgb
+    from tasks.search.ranking import draw_ranked_list
+    from tasks.tables.store import atomic_path
+
     with atomic_path(out) as temporary:
-        drawing = draw_ranked_list(picture, found, root / parameters.dataset.root)
+        drawing = draw_ranked_list(decode_rgb(data), found, dataset_root)
         drawing.save(temporary, format="png")
-    show_note(f"drawn to {out}")

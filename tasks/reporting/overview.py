@@ -75,9 +75,9 @@ def _steps(results: Results) -> Pointer | None:
     if not rows:
         return None
     rows.sort(key=lambda row: (-row["step_delta"], row["variant"]))
-    text = f"Of the steps, {_step(rows[0])}"
+    text = f"Of the steps, most comes from {_step(rows[0])}"
     if len(rows) > 1:
-        text += f"; least comes from {_step(rows[-1])}"
+        text += f"; least from {_step(rows[-1])}"
     return Pointer(text + ".", "results", "#steps")
 
 
