@@ -57,7 +57,9 @@ def _best(results: Results) -> Pointer | None:
     after, before = results.after, results.before
     if after is None or after["mAP"] is None or results.best is None:
         return None
-    text = f"{after['variant']} is the best variant without re-ranking: mAP {percent(after['mAP'])} %"
+    text = (
+        f"{after['variant']} is the best variant without re-ranking: mAP {percent(after['mAP'])} %"
+    )
     if after["mAP_delta"] is not None:
         text += f", {signed(after['mAP_delta'])} points on {BASE}'s {percent(before['mAP'])} %"
         text += _luck(after["mAP_delta_low"], after["mAP_delta_high"])

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.reporting.assets import Asset, Assets
-from tasks.reporting.plots import density_plot, distance_plot, map_plot
 from tasks.reporting.people import person_rows
+from tasks.reporting.plots import density_plot, distance_plot, map_plot
 from tasks.reporting.tables import Row, Tables
 from tasks.reporting.variants import best_variant
 from tasks.tables.params import BASE

@@ -1,6 +1,6 @@
 """What the page `studies` shows: what each step adds here, and how parameters were chosen.
 
-It stands in `reports/local/`, outside of every stage's outs: `pose2id ablate` and `pose2id tune` are
+It stands in `reports/local/`, outside of every stage's outs: `pose2id ablate` and `tune` are
 run when wanted.
 """
 

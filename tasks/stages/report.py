@@ -1,7 +1,7 @@
 """Stage `report`: a small offline site that shows what the numbers mean, and the dataset's card.
 
 Outs: `reports/index.html`, `reports/pages/`, `reports/queries/`, `reports/assets/` and
-`reports/dataset/`: everything that the pages link. Beside them `reports/local/` holds the history of
+`reports/dataset/`: all that the pages link. Beside them `reports/local/` holds the history of
 runs and what ablation and tuning found; it changes without this stage and is no out. The pages
 `runs` and `studies` show it where it is there, and say so where it is not.
 """
