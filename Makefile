@@ -1,28 +1,36 @@
-# Two commands matter: `make demo` and `make test`. Both install into .venv first.
+# Two commands matter: `make demo` and `make test`. Both install into .venv first, what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve
+.PHONY: help demo test check docs serve
+.NOTPARALLEL:
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-.venv/installed: pyproject.toml constraints.txt
+# One stamp for each extra of pyproject.toml; what one has installed, the next finds there.
+# Python compiles what it imports, so nothing else is compiled: that would take as long as the rest.
+.venv/%.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q 'pip>=25'  # older ones take twice as long
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -q -c constraints.txt -e '.[$*]'
 	@touch $@
 
-demo: .venv/installed  ## run the whole job on the built-in dataset
+demo: .venv/demo.installed  ## run the whole job on the built-in dataset
 	$(BIN)/pose2id demo
 
-test: .venv/installed  ## run the tests
+test: .venv/dev.installed  ## run the tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-check: .venv/installed  ## lint, types, layering
+check: .venv/dev.installed  ## lint, types, layering
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_dag.py
 
-serve: .venv/installed  ## Prefect server, worker and the nightly deployment, on loopback
+docs: .venv/docs.installed  ## build the documentation into site/, warnings are errors
+	$(BIN)/python docs/dag.py
+	$(BIN)/zensical build --strict
+
+serve: .venv/pipeline.installed  ## Prefect server, worker and the nightly deployment, on loopback
 	$(BIN)/pose2id serve

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pose2id.extractors.base import Extractor
 from pose2id.extractors.batching import extract
-from pose2id.extractors.registry import make_extractor
+from pose2id.extractors.registry import load_extractor
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    extractor = make_extractor("efficientnet_lite0", device=arguments.device)
+    extractor = load_extractor("efficientnet_lite0", device=arguments.device)
     encoded = _pictures(arguments.images, arguments.count)
 
     def ours() -> None:

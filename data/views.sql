@@ -5,9 +5,15 @@
 CREATE VIEW "index" AS
 SELECT * FROM read_parquet('data/index/{split}.parquet');
 
--- Files that could not be used, with the reason.
+-- Images that could not be used, with the reason.
 CREATE VIEW rejects AS
-SELECT * FROM read_parquet('data/index/{split}.rejects.parquet');
+SELECT path, split, reason FROM read_parquet('data/index/{split}.rejects.parquet')
+WHERE kind = 'unusable';
+
+-- Files among the images that are no images and are not meant to be.
+CREATE VIEW not_images AS
+SELECT path, split FROM read_parquet('data/index/{split}.rejects.parquet')
+WHERE kind = 'not_image';
 
 -- Key points of the poses in which images are re-drawn.
 CREATE VIEW poses AS

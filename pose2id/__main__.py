@@ -31,7 +31,7 @@ def main() -> None:
 
 def _refusal(reason: str) -> int:
     sys.stderr.write(
-        f"error: {reason} pip install -e .); this is the library alone: import pose2id\n"
+        f"error: {reason} make demo); this is the library alone: import pose2id\n"
     )
     return 2
 

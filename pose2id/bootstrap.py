@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from pose2id.arrays import to_numpy
 from pose2id.errors import DataError, ParamsError
 
 _RESAMPLES_PER_CHUNK = 256
 
 
 def paired_bootstrap(
-    baseline_ap: NDArray[np.floating],
-    variant_ap: NDArray[np.floating],
+    baseline_ap: ArrayLike,
+    variant_ap: ArrayLike,
     n_resamples: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
@@ -46,7 +47,7 @@ def paired_bootstrap(
         raise ParamsError(
             f"n_resamples is {n_resamples} and level {level}; allowed: >= 1, and between 0 and 1."
         )
-    base, variant = np.asarray(baseline_ap, np.float64), np.asarray(variant_ap, np.float64)
+    base, variant = (to_numpy(ap).astype(np.float64) for ap in (baseline_ap, variant_ap))
     if base.shape != variant.shape or not np.array_equal(np.isnan(base), np.isnan(variant)):
         raise DataError(
             f"both variants must score the same queries; received {base.shape} and "

@@ -22,6 +22,8 @@ NeighborWeights = Literal["uniform", "inverse_distance", "exponential"]
 RerankPrecision = Literal["float32", "float16"]  # float16 repeats the published code
 Reference = Literal["own", "gallery", "train"]  # the set that statistics or neighbours are from
 
+Tracklets = Literal["none", "mean"]  # what becomes of the images of a track
+
 Protocol = Literal[
     "market",
     "trapezoidal",

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
-from pose2id.arrays import to_numpy
+from pose2id.arrays import Array, to_numpy
 from pose2id.errors import DataError
 from pose2id.features import Floats, Ints, check_sides
 from pose2id.speed import keep_freed_memory, onednn_operand
@@ -150,7 +150,7 @@ class MatrixDistances:
 class FeatureDistances:
     """Squared Euclidean distances between two sets of features, computed block by block."""
 
-    def __init__(self, query: NDArray[np.floating], gallery: NDArray[np.floating]) -> None:
+    def __init__(self, query: Array, gallery: Array) -> None:
         """Keeps both feature sets and a packed copy of the gallery.
 
         Features are used as given, so normalise them first.

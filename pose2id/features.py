@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.arrays import Array, as_array, same_kind
 from pose2id.errors import DataError
 
 Floats = NDArray[np.float32]
@@ -14,11 +17,11 @@ _ROWS_PER_CHUNK = 4096
 _UNIT_ERROR = 2.0**-23  # a float32 row of norm 1 is off by less
 
 
-def check_features(features: NDArray[np.floating], name: str) -> Floats:
+def check_features(features: Array, name: str) -> Floats:
     """Checks a feature matrix and returns it as contiguous float32.
 
     Args:
-        features: `(N, D)`, any float type.
+        features: `(N, D)`, array or tensor of any float type.
         name: What the message calls the matrix.
 
     Returns:
@@ -27,18 +30,17 @@ def check_features(features: NDArray[np.floating], name: str) -> Floats:
     Raises:
         DataError: Not two-dimensional, empty, or with NaN, infinite or overflowing values.
     """
-    _check_shape(features, name)
+    given = as_array(features, name)
+    _check_shape(given, name)
     with np.errstate(over="ignore"):
-        matrix = np.ascontiguousarray(features, dtype=np.float32)
+        matrix = np.ascontiguousarray(given, dtype=np.float32)
         # A row's sum of squares is finite exactly where each value is finite and none is gigantic.
         squares = np.einsum("nd,nd->n", matrix, matrix)
     _check_finite(squares, name)
     return matrix
 
 
-def check_sides(
-    query: NDArray[np.floating], gallery: NDArray[np.floating]
-) -> tuple[Floats, Floats]:
+def check_sides(query: Array, gallery: Array) -> tuple[Floats, Floats]:
     """Checks query and gallery features, which must have the same number of dimensions.
 
     Raises:
@@ -54,6 +56,7 @@ def check_sides(
     return left, right
 
 
+@same_kind
 def l2_normalize(features: NDArray[np.floating]) -> Floats:
     """Divides each row by its Euclidean norm.
 
@@ -73,7 +76,7 @@ def l2_normalize(features: NDArray[np.floating]) -> Floats:
         >>> l2_normalize(np.array([[3.0, 4.0]])).tolist()
         [[0.6000000238418579, 0.800000011920929]]
     """
-    matrix = np.asarray(features)
+    matrix = as_array(features, "features")
     _check_shape(matrix, "features")
     out = np.empty(matrix.shape, np.float32)
     zero_rows: list[int] = []
@@ -98,8 +101,7 @@ def l2_normalize(features: NDArray[np.floating]) -> Floats:
     return out
 
 
-def _check_shape(features: NDArray[np.floating], name: str) -> None:
-    matrix = np.asarray(features)
+def _check_shape(matrix: NDArray[Any], name: str) -> None:
     if matrix.ndim != 2 or 0 in matrix.shape or not np.issubdtype(matrix.dtype, np.number):
         raise DataError(
             f"{name} must be a matrix of numbers (images, dimensions) with at least one row; "

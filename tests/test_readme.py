@@ -7,12 +7,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 from typer.main import get_command
 
 from flows.cli.main import app
 from flows.cli.query import answer
 from flows.cli.questions import read_questions
-from tasks.tables.catalog import build_catalog, connect
+from tasks.tables.questions import open_for_questions
 from tasks.tables.schema import Layout
 from tests.conftest import ROOT
 from tests.tasks.factory import Spec, write_project
@@ -43,9 +44,8 @@ def test_the_ten_questions_are_those_of_the_command():
 def connection(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("readme")
     params = write_project(root, Spec(noise=2.5))
-    layout = Layout(root)
-    build_catalog(layout, params.splits)
-    return connect(layout.database, root, read_only=True)
+    with open_for_questions(Layout(root), params.splits) as connection:
+        yield connection
 
 
 @pytest.mark.parametrize("sql", SQL, ids=[question.name for question in read_questions()])
@@ -82,3 +82,19 @@ def helps(name: str) -> str:
     command = get_command(import_module(f"flows.cli.{name}").app)
     below = getattr(command, "commands", {}).values()
     return "".join(" ".join(one.opts) for each in (command, *below) for one in each.params)
+
+
+def test_the_lines_for_a_test_loop_and_the_ten_lines_alone_run(capsys: pytest.CaptureFixture[str]):
+    section = README.partition("## In your own code")[2].partition("\n## ")[0]
+    transreid, fastreid, alone = re.findall(r"```python\n(.+?)```", section, re.DOTALL)
+    feats = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    loop = {"qf": feats[:3], "gf": feats[3:]}
+    exec(transreid, loop)
+    other = {"query_features": feats[:3], "gallery_features": feats[3:]}
+    exec(fastreid, other)
+    assert torch.equal(loop["qf"], other["query_features"])
+    assert torch.allclose(loop["gf"].norm(dim=1), torch.ones(5))
+    exec(alone, {})
+    found = re.fullmatch(r"mAP (0\.\d+), Rank-1 (\d\.\d+)\n", capsys.readouterr().out)
+    assert found
+    assert float(found[1]) > 0.5

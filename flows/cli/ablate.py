@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params
+from flows.process.privacy import load_project
 
 app = typer.Typer()
 
@@ -22,10 +23,9 @@ def main(
     from tasks.reporting.studies import write_studies_part
     from tasks.studies.ablation import run_ablation
     from tasks.tables.catalog import build_catalog
-    from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
 
-    parameters = load_params(params)
+    parameters = load_project(params)
     with progress("ablation", 0, "settings") as advance:
         table = run_ablation(parameters, Path(), lambda: advance(1))
     layout = Layout()

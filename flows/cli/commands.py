@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 SECTIONS = {
-    "Run": ("demo", "run", "report", "watch", "serve"),
+    "Run": ("init", "demo", "run", "report", "watch", "serve"),
     "Ask": ("query", "search", "export"),
-    "Choose": ("tune", "ablate", "train", "weights"),
+    "Choose": ("doctor", "score", "tune", "ablate", "paper", "train", "weights"),
     "Keep": ("cache", "mend", "version"),
     "Hidden": ("stage", "render"),  # for dvc.yaml
 }

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from flows.process.failure import WorkFailedError
+from flows.process.memory import explained_memory_errors
 from pose2id.errors import Pose2IdError, QualityError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ EXIT_CODES = """\
 MAX_CELL_CHARS = 120
 FOLDED_TEXT_CHARS = 16  # narrower than this, a text column is not worth reading
 MAX_LIST_ITEMS = 6
+MAX_LINE_CHARS = 2000  # of an error, which may quote what it was given
 SMALL_NUMBER = 2.0  # a column of scores and rates shows 4 decimals, any other 2
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones as well
 CHATTY = ("great_expectations", "httpx", "matplotlib")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -72,14 +75,15 @@ def setup_logging(level: int = logging.INFO) -> None:
 def friendly_errors() -> Iterator[None]:
     """Shows an error that is meant for the user as one paragraph and ends with its exit code.
 
-    Works as `with friendly_errors():` and as a decorator below `@app.command()`. Anything else
-    that goes wrong is a defect and keeps its traceback.
+    Works as `with friendly_errors():` and as a decorator below `@app.command()`. A lack of memory
+    is such an error, too. Anything else that goes wrong is a defect and keeps its traceback.
 
     Raises:
         SystemExit: In place of a `Pose2IdError`, with code 1 or 2 as `EXIT_CODES` says.
     """
     try:
-        yield
+        with explained_memory_errors("this command"):
+            yield
     except Pose2IdError as error:
         show_error(str(error))
         failed = isinstance(error, WorkFailedError | QualityError)
@@ -88,7 +92,7 @@ def friendly_errors() -> Iterator[None]:
 
 def show_error(text: str) -> None:
     """Writes what went wrong to stderr, as every command does."""
-    message = "\n".join(printable(line) for line in text.splitlines())
+    message = "\n".join(printable(line[:MAX_LINE_CHARS]) for line in text.splitlines())
     if sys.stderr.isatty():
         from rich.text import Text
 
@@ -229,6 +233,19 @@ def printable(text: str) -> str:
     'a?[2Jb'
     """
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def harmless_text(text: str) -> str:
+    r"""Text that a spreadsheet shows and does not run: for a cell of a CSV file.
+
+    Control characters are replaced, and text that begins like a formula gets an apostrophe before
+    it, as spreadsheets themselves write it.
+
+    >>> [harmless_text(t) for t in ("=1+1", "-1", "@SUM(A1)", "query/0001", "a\x00b", " =1")]
+    ["'=1+1", "'-1", "'@SUM(A1)", 'query/0001', 'a?b', "' =1"]
+    """
+    text = printable(text)
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
 @contextlib.contextmanager

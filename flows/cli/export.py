@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params, as_given
+from flows.process.disk import explained_disk_errors
+from flows.process.privacy import load_project
 
 app = typer.Typer()
 
@@ -65,7 +67,6 @@ def main(
     from flows.cli.console import progress, show_note, show_table
     from tasks.exporting.run import PICTURE_FORMATS, Request, export
     from tasks.exporting.source import count_pictures
-    from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
 
     pictures = file_format in PICTURE_FORMATS
@@ -73,7 +74,7 @@ def main(
         raise typer.BadParameter("--features goes with --format npy or pt")
     if accepted_only and not pictures:
         raise typer.BadParameter("--accepted-only goes with a format of pictures")
-    parameters = load_params(params)
+    parameters = load_project(params)
     layout = Layout()
     request = Request(
         file_format=file_format.value,
@@ -84,7 +85,10 @@ def main(
     target = out or Path("exports") / file_format.value
     unit = "pictures" if pictures else "rows"
     total = sum(count_pictures(layout, name) for name in request.splits) if pictures else 0
-    with progress(f"export {file_format.value}", total, unit) as advance:
+    with (
+        explained_disk_errors(f"export to {target}"),
+        progress(f"export {file_format.value}", total, unit) as advance,
+    ):
         counts = export(layout, parameters, request, target, overwrite=overwrite, advance=advance)
     show_table(("split", unit), list(counts.items()))
     show_note(f"written to {target}")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.console import show, show_note, show_table
+from flows.cli.console import harmless_text, show, show_note, show_table
 from flows.cli.project import PARAMS_FILE, Params
 from flows.cli.questions import find_sql, read_questions
+from flows.process.privacy import load_project
 from pose2id.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def main(
 ) -> None:
     """Answers a question about images, pictures, features, verdicts and scores.
 
-    The tables are views of data/pose2id.duckdb; nothing can be changed from here.
+    The tables are the views of data/pose2id.duckdb. A question reads them and nothing else on this
+    machine; nothing can be changed from here.
     """
     if as_csv and as_json:
         raise typer.BadParameter("give --csv or --json, not both")
@@ -75,19 +77,14 @@ def main(
             _print_table(columns, rows, TABLE_ROWS if limit is None else limit)
 
 
-def open_database(params: Path) -> duckdb.DuckDBPyConnection:
-    """Opens the project's database for reading, built first where there is none yet.
-
-    The file is no output of the pipeline's stages, so a checkout of results comes without it.
-    """
-    from tasks.tables.catalog import build_catalog, connect
-    from tasks.tables.params import load_params
+@contextlib.contextmanager
+def open_database(params: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The project's tables for reading; no file is locked, whoever else reads or writes them."""
+    from tasks.tables.questions import open_for_questions
     from tasks.tables.schema import Layout
 
-    layout = Layout()
-    if not layout.database.is_file():
-        build_catalog(layout, load_params(params).splits)
-    return connect(layout.database, layout.root, read_only=True)
+    with open_for_questions(Layout(), load_project(params).splits) as connection:
+        yield connection
 
 
 def answer(
@@ -96,7 +93,7 @@ def answer(
     """Runs one SELECT.
 
     Args:
-        connection: The database.
+        connection: From `open_database`.
         sql: One statement that reads.
 
     Returns:
@@ -105,17 +102,10 @@ def answer(
     Raises:
         DataError: The SQL is not one statement that reads, or the database refuses it.
     """
-    import duckdb
+    from tasks.tables.questions import reading_statement
 
     with _clear_errors(connection):
-        statements = connection.extract_statements(sql)
-        reading = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)  # MULTI: PIVOT
-        if len(statements) != 1 or statements[0].type not in reading:
-            raise DataError(
-                "a question is one SELECT (or FROM, WITH, PIVOT, DESCRIBE, SUMMARIZE, SHOW "
-                f"TABLES); got {len(statements)} statement(s): {sql.strip()[:80]!r}"
-            )
-        cursor = connection.execute(statements[0])
+        cursor = connection.execute(reading_statement(connection, sql))
     names = _distinct([column[0] for column in cursor.description or []])
 
     def rows() -> Iterator[tuple[Any, ...]]:
@@ -174,10 +164,15 @@ def _print_table(columns: list[str], rows: Iterator[tuple[Any, ...]], limit: int
 
 def _print_csv(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow([harmless_text(column) for column in columns])
     for row in rows:
-        values = [_json_value(value) for value in row]
-        writer.writerow([json.dumps(v) if isinstance(v, list | dict) else v for v in values])
+        writer.writerow([_csv_value(_json_value(value)) for value in row])
+
+
+def _csv_value(value: object) -> object:
+    if isinstance(value, list | dict):
+        value = json.dumps(value)
+    return harmless_text(value) if isinstance(value, str) else value
 
 
 def _print_json(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:

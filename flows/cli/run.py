@@ -17,7 +17,9 @@ def main() -> None:
     tables without any server.
     """
     from flows.process.environment import make_prefect_home
+    from pose2id.extras import require
 
+    require("pipeline", "prefect", purpose="A flow")
     make_prefect_home()
     from flows.orchestration.pipeline import run_here
 

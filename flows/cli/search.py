@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params, as_given
+from flows.process.privacy import load_project
 
 if TYPE_CHECKING:
     from tasks.search.ranking import Found, Gallery
@@ -45,11 +49,9 @@ def main(
     from tasks.search.asking import networks_of
     from tasks.search.page import as_data, as_html
     from tasks.search.ranking import Gallery
-    from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
-    from tasks.tables.store import atomic_path
 
-    parameters, root = load_params(params), Path()
+    parameters, root = load_project(params), Path()
     if out.suffix != ".png":
         raise typer.BadParameter(f"--out must end in .png, got {out.name}")
     gallery = Gallery(
@@ -60,18 +62,25 @@ def main(
     )
     dataset_root = root / parameters.dataset.root
     pictures = _pictures(image, gallery, dataset_root)
-    lists = [(gallery.search(name, data, k), data) for name, data in pictures]
-    if as_json:
-        show(json.dumps([as_data(found) for found, _ in lists], indent=2))
-    else:
-        for found, _ in lists:
-            _show(found, parameters.score.gallery)
-    if html is not None:
-        with atomic_path(html) as temporary:
-            temporary.write_text(as_html(lists, dataset_root), encoding="utf-8")
+    with contextlib.ExitStack() as files:
+        drawing = page = None
+        if html is not None:
+            page = files.enter_context(new_file(html, "--html"))
+        elif len(pictures) == 1 and not as_json:
+            drawing = files.enter_context(new_file(out, "--out"))
+        lists = [(gallery.search(name, data, k), data) for name, data in pictures]
+        if as_json:
+            show(json.dumps([as_data(found) for found, _ in lists], indent=2))
+        else:
+            for found, _ in lists:
+                _show(found, parameters.score.gallery)
+        if page is not None:
+            page.write_text(as_html(lists, dataset_root), encoding="utf-8")
+        if drawing is not None:
+            _draw(*lists[0], dataset_root, drawing)
+    if page is not None:
         show_note(f"written to {html}")
-    elif len(lists) == 1 and not as_json:
-        _draw(*lists[0], dataset_root, out)
+    if drawing is not None:
         show_note(f"drawn to {out}")
 
 
@@ -116,11 +125,30 @@ def _show(found: Found, split: str) -> None:
     show_table(("rank", "image_id", "pid", "camid", "distance", "verdict", "note"), rows)
 
 
-def _draw(found: Found, data: bytes, dataset_root: Path, out: Path) -> None:
+def _draw(found: Found, data: bytes, dataset_root: Path, path: Path) -> None:
     from pose2id.datasets.images import decode_rgb
     from tasks.search.ranking import draw_ranked_list
+
+    drawing = draw_ranked_list(decode_rgb(data), found, dataset_root)
+    drawing.save(path, format="png")
+
+
+@contextlib.contextmanager
+def new_file(out: Path, option: str) -> Iterator[Path]:
+    """A temporary file that becomes an option's; where none can be, it says so before any work.
+
+    Raises:
+        DataError: No file can be written there.
+    """
+    from pose2id.errors import DataError
     from tasks.tables.store import atomic_path
 
-    with atomic_path(out) as temporary:
-        drawing = draw_ranked_list(decode_rgb(data), found, dataset_root)
-        drawing.save(temporary, format="png")
+    with contextlib.ExitStack() as stack:
+        try:
+            if out.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            temporary = stack.enter_context(atomic_path(out))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{option} {str(out)[:200]} cannot be written: {reason}") from error
+        yield temporary

@@ -21,6 +21,8 @@ def main(
     """
     from flows.cli.console import setup_logging
     from flows.orchestration.serve import serve
+    from pose2id.extras import require
 
+    require("pipeline", "prefect", purpose="The nightly run")
     setup_logging()
     serve(Path().resolve(), port)

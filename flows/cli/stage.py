@@ -15,6 +15,10 @@ from pose2id.speed import end_quickly, note_success
 
 app = typer.Typer()
 log = logging.getLogger("flows")
+EXPERIMENT_STAYS = (
+    "This was part of dvc exp run, which leaves its values in params.yaml. To have yours back: git "
+    "checkout params.yaml (or git stash, where you had changed more)."
+)
 
 
 @app.command()
@@ -24,7 +28,7 @@ def main(
     params: Params = PARAMS_FILE,
 ) -> None:
     """Runs one stage on the project in the current folder."""
-    from flows.cli.console import setup_logging
+    from flows.cli.console import setup_logging, show_note
     from flows.orchestration.events import record_event
     from flows.process.signals import end_on_signals, end_with_parent
     from pose2id.errors import Pose2IdError
@@ -38,6 +42,8 @@ def main(
         run_stage(stage, split, params, Path())
     except Pose2IdError as error:
         record_event(Path(), "error", text=str(error))
+        if "DVC_EXP_NAME" in os.environ:
+            show_note(EXPERIMENT_STAYS)
         raise
     note_success()
 
@@ -59,21 +65,22 @@ def run_stage(stage: str, split: str, params_file: Path, root: Path) -> None:
     from flows.process.disk import explained_disk_errors
     from flows.process.last_tables import bring_last_rows, note_tables
     from flows.process.lock import pipeline_lock
+    from flows.process.memory import explained_memory_errors
+    from flows.process.privacy import load_project
     from flows.process.repair import forget_index, put_out_aside
     from pose2id.errors import DataError, ImageChangedError
     from tasks.stages.base import Job, ShardReport, check_split, load_stage
     from tasks.tables.cache import sweep
-    from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
     from tasks.tables.seal import DamagedTableError
 
-    parameters = load_params(params_file)
+    parameters = load_project(params_file, root)
     module = load_stage(stage)
     check_split(stage, split, parameters)
     name = f"{stage} {split}".strip()
     started = time.monotonic()
     n_rows = 0
-    with explained_disk_errors(name), pipeline_lock(root, name):
+    with explained_disk_errors(name), explained_memory_errors(name), pipeline_lock(root, name):
         sweep(Layout(root))
         jobs = module.plan(parameters, root, split)
         bring_last_rows(root, jobs[0])

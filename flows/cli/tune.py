@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params
+from flows.process.privacy import load_project
 
 app = typer.Typer()
 
@@ -23,11 +24,10 @@ def main(
     setup_logging()
     from tasks.reporting.studies import write_studies_part
     from tasks.studies.tune import tune
-    from tasks.tables.params import load_params
     from tasks.tables.schema import Layout
     from tasks.tables.store import read_table
 
-    parameters = load_params(params)
+    parameters = load_project(params)
     if trials:
         search = parameters.tune.model_copy(update={"trials": trials})
         parameters = parameters.model_copy(update={"tune": search})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import as_completed
 from prefect.tasks import Task
 
-from flows.orchestration.clusters import cluster_task_runner, gpu_per_shard
+from flows.orchestration.clusters import cluster_note, cluster_task_runner, gpu_per_shard
 from flows.orchestration.events import PARENT_TASK_RUN
 from flows.orchestration.jobs import OnDone, run_job
 from flows.orchestration.prefect_server import connect
@@ -23,6 +24,8 @@ from flows.process.environment import environment
 from pose2id.errors import Pose2IdError
 from tasks.stages.base import Job, ShardReport
 from tasks.tables.params import RuntimeParams
+
+log = logging.getLogger("flows")
 
 
 def map_on_cluster(
@@ -77,6 +80,7 @@ def map_on_cluster(
         else:
             stage_flow()
 
+    log.info("%s: %s", stage_name, cluster_note(runtime))
     # Prefect would take over SIGTERM in the main thread, and then wait for running shards.
     with environment({"PREFECT_API_URL": connect()}), ThreadPoolExecutor(1) as pool:
         pool.submit(run).result()

@@ -43,6 +43,20 @@ def cluster_task_runner(runtime: RuntimeParams) -> Any:  # noqa: ANN401 - no com
     )
 
 
+def cluster_note(runtime: RuntimeParams) -> str:
+    """What happens before the first shard is done, which may take a while.
+
+    >>> cluster_note(RuntimeParams(runner="dask", workers=2))
+    'starting a local dask cluster of 2 worker(s); the first shard may take a minute or two'
+    """
+    if runtime.address:
+        return f"connecting to the {runtime.runner} cluster at {runtime.address}"
+    return (
+        f"starting a local {runtime.runner} cluster of {runtime.workers} worker(s); the first "
+        "shard may take a minute or two"
+    )
+
+
 def gpu_per_shard(runtime: RuntimeParams) -> AbstractContextManager[Any]:
     """Within it, every shard that is submitted asks the cluster for a GPU of its own.
 

@@ -37,18 +37,30 @@ def connect() -> str:
         with get_client(sync_client=True) as client:
             error = client.api_healthcheck()
             address = str(client.api_url)
-    except RuntimeError as not_started:
+    except (RuntimeError, ImportError, ValueError) as not_started:
+        # ValueError and ImportError: a proxy of a kind that is not known stands in ALL_PROXY or the
+        # like, and is refused though nothing goes through it.
         error = not_started
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if error is not None:
         raise NoServerError(
-            f"no Prefect server answers: {error}. Start one with `make serve` and set "
-            "PREFECT_API_URL, or give the built-in one more time "
+            f"no Prefect server answers: {error}. {_advice_on_proxies()}Start one "
+            "with `make serve` and set PREFECT_API_URL, or give the built-in one more time "
             "(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS), or do without: `dvc repro` needs "
             "no server and leaves the same tables"
         ) from error
     return address
+
+
+def _advice_on_proxies() -> str:
+    """Which variables name a proxy of a kind other than HTTP."""
+    names = [
+        name
+        for name in ("ALL_PROXY", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy")
+        if not os.environ.get(name, "http").startswith(("http", "socks5"))
+    ]
+    return f"{', '.join(names)} may be why: unset it for this command. " if names else ""
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def show_failure(layout: Layout, address: str) -> None:
     if stage == "validate":
         _show_gates(layout, split)
     elif stage == "index" and layout.rejects(split).is_file():
-        rejects = read_table(layout.rejects(split)).to_pylist()
+        rows = read_table(layout.rejects(split)).to_pylist()
+        rejects = [row for row in rows if row["kind"] == "unusable"]
         title = f"{len(rejects)} unusable files of {split}"
         create_table_artifact(_printable(rejects), key=f"rejects-{split}", description=title)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flows.cli.console import show
-from flows.process.environment import make_prefect_home
+from flows.process.environment import SERVER_PASSWORD, make_prefect_home
 from flows.process.failure import WorkFailedError
 
 HOST = "127.0.0.1"
@@ -53,21 +54,62 @@ def serve(root: Path, port: int) -> None:
         )
         show(f"Prefect is at http://{HOST}:{port}; the deployment pose2id/nightly is scheduled.")
         show(
-            "Start a run now: PREFECT_API_URL="
-            f"{environment['PREFECT_API_URL']} prefect deployment run pose2id/nightly"
+            f"The page and the API ask for the password in {secret_file(root)}, which only you can "
+            "read: who reaches the API can start code as you."
+        )
+        show(
+            f"Start a run now: PREFECT_API_URL={environment['PREFECT_API_URL']} "
+            f'PREFECT_API_AUTH_STRING="$(cat {secret_file(Path())})" '
+            "prefect deployment run pose2id/nightly"
         )
         show("Stop with Ctrl-C; the schedule is kept and resumes with the next `make serve`.")
         running.wait()
 
 
 def serving_environment(root: Path, port: int) -> dict[str, str]:
-    """The environment of server, worker and runs; everything on loopback."""
+    """The environment of server, worker and runs; everything on loopback, behind a password.
+
+    Every user of this machine reaches a port on loopback.
+    """
+    secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or own_secret(root)
     return {
         **os.environ,
+        "PREFECT_SERVER_API_AUTH_STRING": secret,
+        "PREFECT_API_AUTH_STRING": secret,
         "POSE2ID_ROOT": str(root),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
     }
+
+
+def secret_file(root: Path) -> Path:
+    """Where the password of the project's own server is."""
+    return root / SERVER_PASSWORD
+
+
+def own_secret(root: Path) -> str:
+    """The password of the project's own server, made at the first start; for the owner's eyes.
+
+    Raises:
+        ServeError: The file cannot be written, or others may read it.
+    """
+    path = secret_file(root)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(f"pose2id:{secrets.token_urlsafe(32)}")
+        others = path.stat().st_mode & 0o077
+        secret = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServeError(f"the server's password {path} cannot be used: {error}") from error
+    if others or ":" not in secret:
+        raise ServeError(
+            f"the server's password {path} can be read by others, or is none; delete it, a new one "
+            "is made"
+        )
+    return secret
 
 
 def prefect(arguments: list[str], environment: Mapping[str, str]) -> None:

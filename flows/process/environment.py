@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pose2id.speed import THREADS_THAT_SLEEP
 
+SERVER_PASSWORD = Path(".cache", "prefect-password")  # below a project's root
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 ALWAYS = {  # no telemetry
@@ -40,8 +41,26 @@ def prepare() -> None:
     for name, value in UNLESS_SET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(Path(".cache", "prefect").resolve()))
+    _skip_proxies()
+    _know_own_server()
     _put_first("PATH", str(Path(sys.executable).parent), os.defpath)
     _put_first("PYTHONPATH", str(CHECKOUT), "")
+
+
+def _skip_proxies() -> None:
+    """What listens on this machine is never asked through a proxy."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    direct = [name for name in given.split(",") if name]
+    direct += [name for name in ("127.0.0.1", "localhost", "::1") if name not in direct]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(direct)
+
+
+def _know_own_server() -> None:
+    """A run that reports to the project's own server (`pose2id serve`) knows its password."""
+    if os.environ.get("PREFECT_API_URL", "").startswith("http://127.0.0.1:"):
+        with suppress(OSError, UnicodeDecodeError):
+            password = SERVER_PASSWORD.read_text(encoding="ascii").strip()
+            os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
 
 
 def make_prefect_home() -> None:

@@ -22,6 +22,7 @@ from tasks.tables.schema import Layout
 from tasks.tables.seal import DamagedTableError, state_of
 
 log = logging.getLogger("flows")
+NO_GIT = "[core]\n    no_scm = true\n"
 
 
 def mend_dvc_state(root: Path) -> None:
@@ -33,8 +34,23 @@ def mend_dvc_state(root: Path) -> None:
     Args:
         root: The project's root folder.
     """
+    _settle_git(root)
     _mend_lockfile(root / "dvc.lock", root / ".cache" / "dvc.lock.damaged")
     _mend_rwlock(root / ".dvc" / "tmp" / "rwlock")
+
+
+def _settle_git(root: Path) -> None:
+    """Lets DVC work in a folder that is no git repository, such as an unpacked download."""
+    local = root / ".dvc" / "config.local"
+    has_git = any(
+        (folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents)
+    )
+    if has_git and local.is_file() and local.read_text(encoding="utf-8") == NO_GIT:
+        local.unlink()
+        log.info("this folder is a git repository now; DVC uses it")
+    elif not has_git and local.parent.is_dir() and not local.exists():
+        local.write_text(NO_GIT, encoding="utf-8")
+        log.info("this folder is no git repository: DVC works without, but for experiments")
 
 
 def put_out_aside(root: Path, error: DamagedTableError) -> None:
@@ -70,7 +86,8 @@ def forget_index(root: Path, split: str) -> None:
     layout.index(split).unlink(missing_ok=True)
     for entry in (cache_folder(root) / "runs").glob("*/*/*"):
         text = entry.read_text("utf-8", "replace") if entry.is_file() else ""
-        if re.search(rf"^cmd: .* index {split}$", text, re.MULTILINE):
+        # Long commands go on in further lines, which are indented.
+        if re.search(rf"^cmd:(?:.|\n )*\bindex\s+{re.escape(split)}\n\S", text, re.MULTILINE):
             entry.unlink()
 
 

@@ -5,151 +5,222 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
 
-from pose2id.datasets.base import ImageRecord, Listing, RejectedFile
-from pose2id.datasets.images import IMAGE_SUFFIXES
+from pose2id.datasets.base import RejectedFile
+from pose2id.datasets.file_names import has_image_suffix, is_no_image, printable, unusable_name
 from pose2id.errors import DataError
 
-_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+LINK_OUT: Final = (
+    "is a link to a file outside the dataset's root; if what it points to may be read, set "
+    "dataset.follow_links to true"
+)
+
+# Where DVC keeps a file in its cache: named by the hash of the content and by nothing else.
+_DVC_CACHE: Final = re.compile(r".*/files/md5/[0-9a-f]{2}/[0-9a-f]{30}(\.dir/.*)?")
 
 
-def split_folder(root: Path, folder: str) -> Path:
-    """The folder of a split, checked to exist inside the root.
+@dataclass(slots=True)
+class Found:
+    """The files below a folder, in the order of their paths.
+
+    Attributes:
+        images: Paths relative to the dataset's root that may hold an image.
+        rejects: What should be an image and cannot be used.
+        not_images: What is no image and is not meant to be one.
+    """
+
+    images: list[str] = field(default_factory=list)
+    rejects: list[RejectedFile] = field(default_factory=list)
+    not_images: list[RejectedFile] = field(default_factory=list)
+
+
+class DatasetFiles:
+    """The files of a dataset: what lies inside its root and what links may be followed.
 
     Args:
         root: The dataset's root folder.
-        folder: Name of the folder inside it.
-
-    Returns:
-        Its path.
+        follow_links: Whether links may lead out of the root. Links into a DVC cache always may.
 
     Raises:
-        DataError: The root or the folder is missing, or the folder lies outside the root.
+        DataError: There is no such folder.
     """
-    check_split_name(folder)
-    if not root.is_dir():
-        raise DataError(f"there is no dataset folder {root}; set dataset.root to where the data is")
-    path = root / folder
-    if not path.is_dir():
-        raise DataError(f"{root} has no folder {folder!r}; it holds {_contents(root)}")
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{path} is a link that leaves the dataset's root; copy the folder instead")
-    return path
+
+    def __init__(self, root: Path, *, follow_links: bool = False) -> None:
+        if not root.is_dir():
+            raise DataError(f"there is no dataset folder {root}; set dataset.root to where it is")
+        self.root = root
+        self._real_root = os.path.realpath(root)
+        self._follow_links = follow_links
+        self._good_folders: set[Path] = set()
+
+    def folder(self, name: str) -> Path:
+        """A folder below the root, checked to exist and to be within reach.
+
+        Raises:
+            DataError: It is missing, or a link that leads out of the root.
+        """
+        path = self.root / name
+        if not path.is_dir():
+            raise DataError(f"{self.root} has no folder {name!r}; it holds {contents(self.root)}")
+        if not self._within_reach(os.path.realpath(path)):
+            raise DataError(
+                f"{path} is a link that leaves the dataset's root; if what it points to may be "
+                "read, set dataset.follow_links to true"
+            )
+        return path
+
+    def below(self, folder: str, split: str, *, flat: bool = False) -> Found:
+        """Lists the files of a folder and of its sub-folders, each level sorted by name.
+
+        Args:
+            folder: A folder below the root, as a POSIX path.
+            split: Name of the split, for the rejects.
+            flat: Whether images belong directly into the folder; those further down are rejects.
+
+        Returns:
+            Every file below the folder.
+
+        Raises:
+            DataError: The folder is missing, cannot be listed or lies outside the root.
+        """
+        self.folder(folder)
+        found = Found()
+        for path, reason in self._walk(folder.rstrip("/"), ()):
+            name = path.rpartition("/")[2]
+            if is_no_image(name):
+                found.not_images.append(RejectedFile(printable(path), split, "is not an image"))
+                continue
+            reason = reason or unusable_name(path)
+            if reason is None and flat and path.count("/") > folder.count("/") + 1:
+                reason = f"lies in a folder inside {folder!r}, where this layout has images only"
+            if reason is None:
+                found.images.append(path)
+            else:
+                found.rejects.append(RejectedFile(printable(path), split, reason))
+        return found
+
+    def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
+        """Path and fault of every file; one `scandir` per folder and no `stat` per file."""
+        real = os.path.realpath(self.root / folder)
+        try:
+            with os.scandir(self.root / folder) as entries:
+                names = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(
+                f"{self.root / folder} cannot be listed: {error.strerror or error}"
+            ) from error
+        for entry in names:
+            path = f"{folder}/{entry.name}"
+            if entry.is_symlink():
+                fault = self._link_fault(path)
+                if fault is None and entry.is_dir():
+                    if os.path.realpath(self.root / path) in (*above, real):
+                        fault = "is a link to a folder that holds it"
+                    else:
+                        yield from self._walk(path, (*above, real))
+                        continue
+                yield path, fault
+            elif entry.is_dir(follow_symlinks=False):
+                if is_no_image(entry.name):
+                    yield path, None
+                elif has_image_suffix(entry.name):
+                    yield path, "is not a regular file"
+                else:
+                    yield from self._walk(path, (*above, real))
+            else:
+                regular = entry.is_file(follow_symlinks=False)
+                yield path, None if regular else "is not a regular file"
+
+    def why_unusable(self, path: str) -> str | None:
+        """Why a path that a list names cannot be an image of the dataset, without reading it.
+
+        Args:
+            path: POSIX path relative to the root.
+
+        Returns:
+            The reason, or `None` for a regular file within reach with an image's suffix.
+        """
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\0" in path:
+            return "its path must be relative to the dataset's root, without '..'"
+        if reason := unusable_name(path):
+            return reason
+        target = self.root / path
+        try:
+            if target.parent not in self._good_folders:
+                if not self._within_reach(os.path.realpath(target.parent, strict=True)):
+                    return LINK_OUT
+                self._good_folders.add(target.parent)
+            mode = target.lstat().st_mode
+        except OSError as error:
+            return f"cannot be opened: {error.strerror or error}"
+        if stat.S_ISLNK(mode):
+            return self._link_fault(path)
+        return None if stat.S_ISREG(mode) else "is not a regular file"
+
+    def _link_fault(self, path: str) -> str | None:
+        try:
+            real = os.path.realpath(self.root / path, strict=True)
+            mode = Path(real).stat().st_mode
+        except OSError as error:
+            return f"cannot be opened: {error.strerror or error}"
+        if not self._within_reach(real):
+            return LINK_OUT
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return "is not a regular file"
+        return None
+
+    def _within_reach(self, real: str) -> bool:
+        return (
+            self._follow_links
+            or Path(real).is_relative_to(self._real_root)
+            or _DVC_CACHE.fullmatch(Path(real).as_posix()) is not None
+        )
 
 
-def check_split_name(split: str) -> None:
-    """Refuses split names that could leave the dataset's root.
+def read_lines(path: Path) -> list[str]:
+    """The lines of a dataset's list, without those that are empty.
 
     Raises:
-        DataError: The name has other characters than letters, digits, `_` and `-`.
-    """
-    if not _SPLIT_NAME.fullmatch(split):
-        raise DataError(f"{split!r} is not a split's name: letters, digits, '_' and '-' are")
-
-
-def usable_files(root: Path, folder: Path, split: str) -> tuple[list[str], list[RejectedFile]]:
-    """Lists a folder (without its subfolders), sorted by name.
-
-    Args:
-        root: The dataset's root folder.
-        folder: A folder inside it.
-        split: Name of the split, for the rejects.
-
-    Returns:
-        Paths relative to the root that may hold an image, and the rest with their reasons.
-
-    Raises:
-        DataError: The folder cannot be listed.
+        DataError: The file is missing or not text.
     """
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - names, before they become paths
-    except OSError as error:
-        raise DataError(f"{folder} cannot be listed: {error.strerror or error}") from error
-    usable: list[str] = []
-    rejects: list[RejectedFile] = []
-    for name in names:
-        path = f"{folder.relative_to(root).as_posix()}/{name}"
-        reason = why_unusable(root, path)
-        if reason is None:
-            usable.append(path)
-        else:
-            rejects.append(RejectedFile(printable(path), split, reason))
-    return usable, rejects
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the list {path} cannot be read: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def why_unusable(root: Path, path: str) -> str | None:
-    """Why a file cannot be an image of the dataset, judged without reading it.
-
-    Args:
-        root: The dataset's root folder.
-        path: POSIX path relative to it.
-
-    Returns:
-        The reason, or `None` for a regular file inside the root with an image's suffix.
-    """
-    if not path.isprintable():
-        return "its name has characters that cannot be printed"
-    if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
-        return f"is not an image by its suffix ({', '.join(IMAGE_SUFFIXES)} are)"
+def folders_in(path: Path) -> list[str]:
+    """Names of the folders in a folder, sorted, hidden ones left out; none where there is none."""
     try:
-        target = Path(os.path.realpath(root / path, strict=True))
-        mode = target.stat().st_mode
-    except OSError as error:
-        return f"cannot be opened: {error.strerror or error}"
-    if not target.is_relative_to(os.path.realpath(root)):
-        return "is a link to a file outside the dataset's root"
-    if not stat.S_ISREG(mode):
-        return "is not a regular file"
-    return None
+        with os.scandir(path) as entries:
+            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    except OSError:
+        return []
 
 
-def printable(name: str) -> str:
-    r"""The name itself, or an ASCII form with escapes where it cannot be printed.
-
-    Example:
-        >>> printable("a b.jpg"), printable("a\nb.jpg")
-        ('a b.jpg', 'a\\nb.jpg')
-    """
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
-def finish(
-    records: Sequence[ImageRecord], rejects: Iterable[RejectedFile], n_junk: int = 0
-) -> Listing:
-    """Sorts a split and rejects every file that shares its image id with another one.
-
-    None of such files is kept, because nothing tells which one is meant.
-
-    Args:
-        records: Usable records in any order.
-        rejects: What the reader has refused already.
-        n_junk: Files that the layout marks as junk.
-
-    Returns:
-        The listing.
-    """
-    by_id: defaultdict[str, list[ImageRecord]] = defaultdict(list)
-    for record in records:
-        by_id[record.image_id].append(record)
-    twins = [
-        RejectedFile(record.path, record.split, f"shares its id {image_id!r} with {others}")
-        for image_id, group in by_id.items()
-        if len(group) > 1
-        for record in group
-        if (others := ", ".join(r.path for r in group if r is not record))
-    ]
-    unique = [group[0] for group in by_id.values() if len(group) == 1]
-    return Listing(
-        records=tuple(sorted(unique, key=lambda record: record.image_id)),
-        rejects=tuple(sorted([*rejects, *twins], key=lambda reject: reject.path)),
-        n_junk=n_junk,
-    )
+def some_names(path: Path, most: int = 200) -> list[str]:
+    """Names of some images directly in a folder, to recognise a layout by."""
+    names: list[str] = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if has_image_suffix(entry.name) and not entry.name.startswith("."):
+                    names.append(entry.name)
+                    if len(names) == most:
+                        break
+    except OSError:
+        return []
+    return sorted(names)
 
 
-def _contents(root: Path) -> str:
+def contents(root: Path) -> str:
+    """What a folder holds, in words."""
     names = sorted(printable(entry.name) for entry in root.iterdir())
     if not names:
         return "nothing"

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from pose2id.datasets.base import ImageRecord, Listing
-from pose2id.datasets.files import finish, split_folder, usable_files
+from pose2id.datasets.collector import Collector, Labels
+from pose2id.datasets.file_names import without_suffix
+from pose2id.datasets.files import DatasetFiles, folders_in
+from pose2id.datasets.layout import Layout
 
 
-class FolderReader:
-    """Reads `<root>/<split>/<any name>.<image suffix>`; every split may have any name."""
+class FolderReader(Layout):
+    """Reads `<root>/<split>/.../<any name>.<image suffix>`; every split may have any name."""
 
-    def read_split(self, root: Path, split: str) -> Listing:
-        """Lists one split; see `pose2id.datasets.base.DatasetReader`."""
-        paths, rejects = usable_files(root, split_folder(root, split), split)
-        records = [
-            ImageRecord(f"{split}/{PurePosixPath(path).stem}", path, split, pid=None, camid=None)
-            for path in paths
-        ]
-        return finish(records, rejects)
+    name = "folder"
+    title = "folder of pictures"
+    splits = ()
+    remark = "No labels and no cameras: ranked lists, no metrics."
+
+    @classmethod
+    def recognises(cls, root: Path) -> str | None:
+        """A query and a gallery; the readers that know more are asked first."""
+        if {"query", "gallery"} <= set(folders_in(root)):
+            return "folders query and gallery"
+        return None
+
+    @classmethod
+    def found_splits(cls, root: Path) -> tuple[str, ...]:
+        """One split a folder."""
+        return tuple(folders_in(root))
+
+    def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
+        for path in into.found(files.below(split, split)):
+            into.add(path, without_suffix(path[len(split) + 1 :]), Labels())

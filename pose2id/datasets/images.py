@@ -15,10 +15,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pose2id.errors import DataError, ImageChangedError
+from pose2id.pointers import POINTER_BYTES, pointer_in
 
 IMAGE_SUFFIXES: Final = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 
+_BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 _INDEX_AGAIN: Final = "run the pipeline again: it will be indexed and made anew"
 _FORMATS: Final = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 _ORIENTATION_TAG: Final = 0x0112
@@ -145,8 +147,10 @@ def load_rgb(path: Path) -> Image.Image:
 def decode_rgb(data: bytes) -> Image.Image:
     """Decodes an encoded picture to 8-bit RGB, the same way everywhere in this package.
 
-    The EXIF orientation is applied, 16-bit samples keep their high byte, palettes, grey and CMYK
-    are converted, and transparency is laid on white.
+    The EXIF orientation is applied, palettes, grey and CMYK are converted, and transparency is laid
+    on white. 16-bit samples keep the highest 8 bits of their bit depth, which is the smallest of
+    8, 10, 12, 14 and 16 that holds the file's own maximum: thermal cameras put 12 or 14 bits into
+    16-bit files.
 
     Args:
         data: A BMP, JPEG, PNG, TIFF or WebP file with a single frame.
@@ -182,6 +186,8 @@ def _decode(data: bytes, max_pixels: int | None) -> Image.Image:
         picture.load()
         return _upright(_to_rgb(picture), picture)
     except UnidentifiedImageError as error:
+        if pointer := pointer_in(data[:POINTER_BYTES]):
+            raise DataError(pointer) from error
         raise DataError(f"is not a readable picture ({', '.join(_FORMATS)} are)") from error
     except Image.DecompressionBombError as error:
         raise DataError("declares so many pixels that decoding it could exhaust memory") from error
@@ -191,14 +197,20 @@ def _decode(data: bytes, max_pixels: int | None) -> Image.Image:
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16"):
-        high_bytes = np.asarray(picture).astype(np.uint16) >> 8
-        return Image.fromarray(high_bytes.astype(np.uint8)).convert("RGB")
+        samples = np.asarray(picture).astype(np.uint16)
+        highest = samples >> (_bit_depth(int(samples.max(initial=0))) - 8)
+        return Image.fromarray(highest.astype(np.uint8)).convert("RGB")
     if picture.mode in ("I", "F"):
         raise DataError("has 32-bit samples, which have no agreed range; save it with 8 or 16 bits")
     if picture.has_transparency_data:
         layers = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
     return picture.convert("RGB")
+
+
+def _bit_depth(maximum: int) -> int:
+    """The bit depth of a sensor, by the largest sample of a file."""
+    return next(bits for bits in _BIT_DEPTHS if maximum < 1 << bits)
 
 
 def _upright(rgb: Image.Image, source: Image.Image) -> Image.Image:

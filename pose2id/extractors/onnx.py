@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import MissingDependencyError, WeightsError
-from pose2id.extractors.base import InputSpec
-from pose2id.extractors.exported import as_features, check_dim, check_file, check_input, pick_output
+from pose2id.extractors.base import InputSpec, Request, Sides
+from pose2id.extractors.exported import as_features, check_dim, check_input, pick_output
+from pose2id.extractors.families import Side
 from pose2id.extractors.preprocess import fingerprint, normalize
+from pose2id.extractors.weights import find_file
 
 _DTYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 # A protobuf entry {key: "location", value: <file name of up to 127 bytes>}.
@@ -36,6 +38,8 @@ class OnnxExtractor:
         WeightsError: The network is missing, unreadable, or not as declared.
     """
 
+    side: Side = "none"
+
     def __init__(
         self,
         model: Path,
@@ -45,7 +49,6 @@ class OnnxExtractor:
         *,
         cuda: bool = False,
     ) -> None:
-        check_file(model, ".onnx")
         self.name = f"onnx:{model.stem}"
         self.input_spec = input_spec
         self._path = model
@@ -62,11 +65,14 @@ class OnnxExtractor:
         self._output = names[pick_output(model, [[name] for name in names], output)]
         black = np.zeros((1, input_spec.height_px, input_spec.width_px, 3), dtype=np.uint8)
         self.dim = check_dim(model, self(black).shape[1], dim)
+        self.files = (model, *external)
         self.fingerprint = fingerprint(
-            [model, *external], input_spec, runtime="onnxruntime", output=self._output
+            self.files, input_spec, runtime="onnxruntime", output=self._output
         )
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(
+        self, images: NDArray[np.uint8], sides: Sides | None = None
+    ) -> NDArray[np.float32]:
         """Extracts features; see `pose2id.extractors.base.Extractor`."""
         x = normalize(images, self.input_spec).astype(self._dtype, copy=False)
         size = self._fixed_batch or len(x)
@@ -82,6 +88,14 @@ class OnnxExtractor:
                 f"{self._path} failed on pictures of shape {filled.shape}: {error}"
             ) from error
         return as_features(self._path, output, size)[: len(x)]
+
+
+def load(request: Request) -> OnnxExtractor:
+    """Loads the network of a file or folder; see `OnnxExtractor`."""
+    model = find_file(request.model, (".onnx",), request.options.file, "features.options.file")
+    assert request.input_spec is not None  # load_extractor has checked it
+    cuda = request.device.type == "cuda"
+    return OnnxExtractor(model, request.input_spec, request.output, request.dim, cuda=cuda)
 
 
 def _open(model: Path, cuda: bool) -> Any:  # noqa: ANN401 - ONNX Runtime is untyped

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import MissingDependencyError, WeightsError
-from pose2id.extractors.base import InputSpec
-from pose2id.extractors.exported import as_features, check_dim, check_file, check_input, pick_output
+from pose2id.extractors.base import InputSpec, Request, Sides
+from pose2id.extractors.exported import as_features, check_dim, check_input, pick_output
+from pose2id.extractors.families import Side
 from pose2id.extractors.preprocess import fingerprint, normalize
+from pose2id.extractors.weights import find_file
 from pose2id.machine import n_cores
 
 
@@ -33,6 +35,8 @@ class OpenVinoExtractor:
         WeightsError: The network is missing, unreadable, or not as declared.
     """
 
+    side: Side = "none"
+
     def __init__(
         self,
         model: Path,
@@ -40,7 +44,6 @@ class OpenVinoExtractor:
         output: str | None = None,
         dim: int | None = None,
     ) -> None:
-        check_file(model, ".xml")
         weights = model.with_suffix(".bin")
         self.name = f"openvino:{model.stem}"
         self.input_spec = input_spec
@@ -49,11 +52,14 @@ class OpenVinoExtractor:
         spec = input_spec
         black = np.zeros((1, spec.height_px, spec.width_px, 3), dtype=np.uint8)
         self.dim = check_dim(model, self(black).shape[1], dim)
+        self.files = (model, weights)
         self.fingerprint = fingerprint(
-            [model, weights], input_spec, runtime="openvino", output=self._output
+            self.files, input_spec, runtime="openvino", output=self._output
         )
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(
+        self, images: NDArray[np.uint8], sides: Sides | None = None
+    ) -> NDArray[np.float32]:
         """Extracts features; see `pose2id.extractors.base.Extractor`."""
         x = normalize(images, self.input_spec)
         # Own requests per call, so that several threads may share one extractor.
@@ -73,6 +79,13 @@ class OpenVinoExtractor:
         while len(outputs) < len(x):
             collect()
         return as_features(self._path, np.concatenate(outputs), len(x))
+
+
+def load(request: Request) -> OpenVinoExtractor:
+    """Loads the network of a file or folder; see `OpenVinoExtractor`."""
+    model = find_file(request.model, (".xml",), request.options.file, "features.options.file")
+    assert request.input_spec is not None  # load_extractor has checked it
+    return OpenVinoExtractor(model, request.input_spec, request.output, request.dim)
 
 
 def _compile(model: Path, weights: Path, spec: InputSpec, output: str | None) -> tuple[Any, int]:

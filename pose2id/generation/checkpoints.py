@@ -14,20 +14,21 @@ import hashlib
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pose2id.errors import WeightsError
 from pose2id.generation.config import IpgConfig, official_config
 from pose2id.generation.model import PARTS, IpgModel
 from pose2id.generation.official import read_official_part
-from pose2id.generation.state_dicts import check_state, digest_of
+from pose2id.generation.state_dicts import check_state, digest_of, read_safetensors
+from pose2id.pointers import pointer_at
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +238,11 @@ def _write(config: IpgConfig, read: _ReadPart, folder: Path, dtype: torch.dtype)
 def _publish(temporary: Path, final: Path) -> None:
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
-    temporary.chmod(0o644)
+    # What safetensors writes is for the owner alone: give it the rights that the umask leaves.
+    probe = temporary.with_suffix(".rights")
+    probe.touch()
+    temporary.chmod(stat.S_IMODE(probe.stat().st_mode))
+    probe.unlink()
     temporary.replace(final)
 
 
@@ -252,27 +257,31 @@ def _read_config(folder: Path) -> tuple[IpgConfig, dict[str, str]]:
             f"{folder} holds no {CONFIG_FILE}. Give the folder of a trained or converted model; "
             "published .pth files have to be converted first."
         )
+    if pointer := pointer_at(path):
+        raise WeightsError(f"{path} {pointer}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not JSON ({error}). Save or convert it again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise WeightsError(
             f'{path} does not say "format": "{FORMAT}"; it is another kind of model.'
         )
-    return IpgConfig.from_json(json.dumps(content.get("model"))), dict(content.get("digests", {}))
+    config = IpgConfig.from_json(json.dumps(content.get("model")))
+    digests = content.get("digests")
+    if not isinstance(digests, dict) or not all(isinstance(v, str) for v in digests.values()):
+        raise WeightsError(
+            f"{path} must name a digest per part under `digests`, got {str(digests)[:80]}. Save or "
+            "convert the model again."
+        )
+    return config, digests
 
 
 def _read_part(folder: Path, part: str) -> dict[str, Tensor]:
     path = _part_file(folder, part)
     if not path.is_file():
         raise WeightsError(f"{path} is missing. Every part needs its file: {', '.join(PARTS)}.")
-    try:
-        return dict(load_file(path))
-    except SafetensorError as error:
-        raise WeightsError(
-            f"{path} is damaged or truncated ({error}). Copy, convert or train it again."
-        ) from error
+    return read_safetensors(path)
 
 
 def _check_digest(folder: Path, part: str, digest: str, digests: Mapping[str, str]) -> None:
@@ -285,8 +294,14 @@ def _check_digest(folder: Path, part: str, digest: str, digests: Mapping[str, st
 
 
 def _empty_model(config: IpgConfig) -> IpgModel:
-    with torch.device("meta"):
-        return IpgModel(config)
+    try:
+        with torch.device("meta"):
+            return IpgModel(config)
+    except (ValueError, RuntimeError, TypeError, ArithmeticError, LookupError) as error:
+        raise WeightsError(
+            f"no network can be built with the sizes in {CONFIG_FILE}: {error}. Save or convert "
+            "the model again."
+        ) from error
 
 
 def _fingerprint(config: IpgConfig, digests: Mapping[str, str]) -> str:

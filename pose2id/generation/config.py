@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pose2id.choices import ChannelOrder
 from pose2id.errors import ParamsError
 
+# Far beyond any published model, and far below what would exhaust a machine.
+Width = Annotated[int, Field(ge=1, le=8192)]
+Depth = Annotated[int, Field(ge=1, le=128)]
+Side = Annotated[int, Field(ge=1, le=8192)]
+Stride = Annotated[int, Field(ge=1, le=16)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class UNetConfig(_Section):
@@ -27,12 +34,12 @@ class UNetConfig(_Section):
         cross_attention_dim: Width of one identity token.
     """
 
-    channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    attention: tuple[bool, ...] = (True, True, True, False)
-    layers_per_block: int = Field(default=2, ge=1)
-    heads: int = Field(default=8, ge=1)
-    norm_groups: int = Field(default=32, ge=1)
-    cross_attention_dim: int = Field(default=768, ge=1)
+    channels: Widths = (320, 640, 1280, 1280)
+    attention: Annotated[tuple[bool, ...], Field(max_length=16)] = (True, True, True, False)
+    layers_per_block: Depth = 2
+    heads: Width = 8
+    norm_groups: Width = 32
+    cross_attention_dim: Width = 768
 
     @model_validator(mode="after")
     def _check(self) -> UNetConfig:
@@ -77,11 +84,11 @@ class VaeConfig(_Section):
         scaling_factor: Latents are multiplied by it, so that their spread is about one.
     """
 
-    channels: tuple[int, ...] = (128, 256, 512, 512)
-    layers_per_block: int = Field(default=2, ge=1)
-    norm_groups: int = Field(default=32, ge=1)
-    latent_channels: int = Field(default=4, ge=1)
-    scaling_factor: float = Field(default=0.18215, gt=0)
+    channels: Widths = (128, 256, 512, 512)
+    layers_per_block: Depth = 2
+    norm_groups: Width = 32
+    latent_channels: Width = 4
+    scaling_factor: float = Field(default=0.18215, gt=0, le=1e6)
 
     @property
     def factor(self) -> int:
@@ -118,14 +125,14 @@ class IdentityConfig(_Section):
         mlp_ratio: Hidden width of a block's MLP, in token widths.
     """
 
-    height_px: int = Field(default=256, ge=1)
-    width_px: int = Field(default=128, ge=1)
-    patch_px: int = Field(default=16, ge=1)
-    stride_px: int = Field(default=12, ge=1)
-    embed_dim: int = Field(default=768, ge=1)
-    depth: int = Field(default=12, ge=1)
-    heads: int = Field(default=12, ge=1)
-    mlp_ratio: int = Field(default=4, ge=1)
+    height_px: Side = 256
+    width_px: Side = 128
+    patch_px: Side = 16
+    stride_px: Side = 12
+    embed_dim: Width = 768
+    depth: Depth = 12
+    heads: Width = 12
+    mlp_ratio: Width = 4
 
     @model_validator(mode="after")
     def _check(self) -> IdentityConfig:
@@ -158,8 +165,8 @@ class GuiderConfig(_Section):
         strides: Step of each block; their product must be the VAE's factor.
     """
 
-    channels: tuple[int, ...] = (16, 16, 32, 32, 64, 64, 128)
-    strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2)
+    channels: Widths = (16, 16, 32, 32, 64, 64, 128)
+    strides: Annotated[tuple[Stride, ...], Field(max_length=16)] = (1, 2, 1, 2, 1, 2)
 
     @model_validator(mode="after")
     def _check(self) -> GuiderConfig:
@@ -178,8 +185,8 @@ class SkeletonConfig(_Section):
             everywhere else.
     """
 
-    height_px: int = Field(default=128, ge=1)
-    width_px: int = Field(default=64, ge=1)
+    height_px: Side = 128
+    width_px: Side = 64
     channel_order: ChannelOrder = "rgb"
 
 
@@ -199,11 +206,11 @@ class IpgConfig(_Section):
         skeleton: The drawing of a pose.
     """
 
-    height_px: int = Field(default=512, ge=1)
-    width_px: int = Field(default=256, ge=1)
-    output_height_px: int = Field(default=256, ge=1)
-    output_width_px: int = Field(default=128, ge=1)
-    identity_tokens: int = Field(default=20, ge=1)
+    height_px: Side = 512
+    width_px: Side = 256
+    output_height_px: Side = 256
+    output_width_px: Side = 128
+    identity_tokens: Width = 20
     unet: UNetConfig = UNetConfig()
     vae: VaeConfig = VaeConfig()
     identity: IdentityConfig = IdentityConfig()

@@ -20,14 +20,21 @@ SHUFFLE_GROUPS = 2
 ROTATION = 4
 
 
-class _PatchEmbed(nn.Module):
-    def __init__(self, config: IdentityConfig) -> None:
+class PatchEmbed(nn.Module):
+    """Patches of a picture as tokens.
+
+    Args:
+        dim: Token width.
+        patch_px: Side of a patch.
+        stride_px: Step between patches.
+    """
+
+    def __init__(self, dim: int, patch_px: int, stride_px: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(
-            3, config.embed_dim, kernel_size=config.patch_px, stride=config.stride_px
-        )
+        self.proj = nn.Conv2d(3, dim, kernel_size=patch_px, stride=stride_px)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps `(B, 3, H, W)` to `(B, n_patches, dim)`."""
         patches: Tensor = self.proj(images)  # (B, C, rows, columns)
         return patches.flatten(2).transpose(1, 2)  # (B, n_patches, C)
 
@@ -59,19 +66,32 @@ class _Mlp(nn.Module):
         return out
 
 
-class _Block(nn.Module):
-    def __init__(self, config: IdentityConfig) -> None:
+class Block(nn.Module):
+    """A transformer block that normalises first.
+
+    Args:
+        dim: Token width.
+        heads: Attention heads.
+        mlp_ratio: Hidden width of its MLP, in token widths.
+        eps: Of its normalisations.
+    """
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: int = 4, eps: float = 1e-6) -> None:
         super().__init__()
-        dim = config.embed_dim
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = _Attention(dim, config.heads)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = _Mlp(dim, config.mlp_ratio * dim)
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = _Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = _Mlp(dim, mlp_ratio * dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps `(B, L, dim)` to the same shape."""
         x = x + self.attn(self.norm1(x))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
+
+
+def _block(config: IdentityConfig) -> Block:
+    return Block(config.embed_dim, config.heads, config.mlp_ratio)
 
 
 class _Base(nn.Module):
@@ -81,8 +101,8 @@ class _Base(nn.Module):
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.n_patches, config.embed_dim))
-        self.patch_embed = _PatchEmbed(config)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth - 1))
+        self.patch_embed = PatchEmbed(config.embed_dim, config.patch_px, config.stride_px)
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth - 1))
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.patch_embed(images)
@@ -122,8 +142,8 @@ class IdentityNet(nn.Module):
         super().__init__()
         self.config = config
         self.base = _Base(config)
-        self.b1 = nn.Sequential(_Block(config), nn.LayerNorm(config.embed_dim, eps=1e-6))
-        self.b2 = nn.Sequential(_Block(config), nn.LayerNorm(config.embed_dim, eps=1e-6))
+        self.b1 = nn.Sequential(_block(config), nn.LayerNorm(config.embed_dim, eps=1e-6))
+        self.b2 = nn.Sequential(_block(config), nn.LayerNorm(config.embed_dim, eps=1e-6))
         self.apply(_initialise)
         nn.init.trunc_normal_(self.base.cls_token, std=0.02)
         nn.init.trunc_normal_(self.base.pos_embed, std=0.02)
@@ -138,15 +158,28 @@ class IdentityNet(nn.Module):
             `(B, 5 * embed_dim)`: the global token, then four local ones divided by four; not
             normalised.
         """
-        x = self.base(images)  # (B, 1 + n, C)
-        parts = [self.b1(x)[:, 0]]
-        cls_token, patches = x[:, :1], shuffle_patches(x[:, 1:])
-        length = (x.shape[1] - 1) // LOCAL_GROUPS
-        for group in range(LOCAL_GROUPS):
-            run = patches[:, group * length : (group + 1) * length]
-            local = self.b2(torch.cat([cls_token, run], dim=1))[:, 0]
-            parts.append(local / LOCAL_GROUPS)
-        return torch.cat(parts, dim=1)
+        return global_and_local(self.base(images), self.b1, self.b2)
+
+
+def global_and_local(tokens: Tensor, b1: nn.Module, b2: nn.Module) -> Tensor:
+    """The feature of both branches from the tokens that they share.
+
+    Args:
+        tokens: `(B, 1 + n, C)`, the class token first.
+        b1: The global branch, which reads all tokens.
+        b2: The local branch, which reads the class token and one of four groups of patches.
+
+    Returns:
+        `(B, 5 * C)`: the global token, then four local ones divided by four.
+    """
+    parts = [b1(tokens)[:, 0]]
+    cls_token, patches = tokens[:, :1], shuffle_patches(tokens[:, 1:])
+    length = (tokens.shape[1] - 1) // LOCAL_GROUPS
+    for group in range(LOCAL_GROUPS):
+        run = patches[:, group * length : (group + 1) * length]
+        local = b2(torch.cat([cls_token, run], dim=1))[:, 0]
+        parts.append(local / LOCAL_GROUPS)
+    return torch.cat(parts, dim=1)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -76,6 +76,16 @@ class IpgGenerator:
         height_px: Height of the generated pictures.
         width_px: Width of the generated pictures.
         batch_size: References per batch.
+
+    Example:
+        >>> from pose2id.poses.standard import STANDARD_POSES
+        >>> model = Path("models/ipg-small")  # in a checkout
+        >>> generator = IpgGenerator.load(model, steps=1, guidance_scale=1.0, batch_size=1)
+        >>> person = Image.new("RGB", (64, 128), "gray")
+        >>> seeds = np.array([[3, 4]], np.uint64)
+        >>> pictures = generator([person], STANDARD_POSES[:2], seeds)
+        >>> pictures.shape, pictures.dtype
+        ((1, 2, 128, 64, 3), dtype('uint8'))
     """
 
     name = "ipg"

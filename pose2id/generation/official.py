@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pose2id.errors import WeightsError
 from pose2id.generation.config import IpgConfig
+from pose2id.generation.state_dicts import read_safetensors
+from pose2id.pointers import pointer_at
 
 OFFICIAL_FILES = {
     "vae": "sd-vae-ft-mse/diffusion_pytorch_model.safetensors",
@@ -52,7 +53,7 @@ def read_official_part(folder: Path, part: str, config: IpgConfig) -> dict[str, 
             f"{', '.join(OFFICIAL_FILES.values())}."
         )
     if part == "vae":
-        return _rename_vae(_read_safetensors(path))
+        return _rename_vae(read_safetensors(path))
     state = {name.removeprefix("module."): tensor for name, tensor in _read_pickle(path).items()}
     if part == "identity":
         unused = _unused_identity_keys(config)
@@ -60,26 +61,30 @@ def read_official_part(folder: Path, part: str, config: IpgConfig) -> dict[str, 
     return state
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return dict(load_file(path))
-    except SafetensorError as error:
-        raise WeightsError(
-            f"{path} is damaged or truncated ({error}). Fetch or copy it again."
-        ) from error
-
-
 def _read_pickle(path: Path) -> dict[str, Tensor]:
+    if pointer := pointer_at(path):
+        raise WeightsError(f"{path} {pointer}.")
     with path.open("rb") as stream:
-        is_zip = stream.read(4) == b"PK\x03\x04"  # older files are a bare pickle: no mapping
+        head = stream.read(4)
+    is_zip = head == b"PK\x03\x04"  # older files are a bare pickle: no mapping
+    if not is_zip and not head.startswith(b"\x80"):
+        raise WeightsError(
+            f"{path} is damaged or truncated, or no file of torch (it begins with {head!r}). Fetch "
+            "or copy it again."
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
+        if not _wants_code(error, path):
+            raise WeightsError(
+                f"{path} is damaged or truncated ({str(error).splitlines()[0][:80]}). Fetch "
+                "or copy it again."
+            ) from error
         raise WeightsError(
             f"{path} is not a plain dict of tensors: reading it would run code that it contains, "
             f"which is refused ({str(error).splitlines()[0]}). Get a file of tensors only."
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else "it is empty"
         raise WeightsError(
             f"{path} is damaged or truncated ({reason}). Fetch or copy it again."
@@ -112,3 +117,14 @@ def _rename_vae(state: dict[str, Tensor]) -> dict[str, Tensor]:
                 new_name = new_name.replace(old, new)
         renamed[new_name] = tensor
     return renamed
+
+
+def _wants_code(error: pickle.UnpicklingError, path: Path) -> bool:
+    """Whether the file is a whole pickle that names functions or classes; else it is damaged."""
+    if "GLOBAL" in str(error):
+        return True
+    try:
+        names = {op.name for op, _, _ in pickletools.genops(path.read_bytes())}
+    except ValueError:
+        return False
+    return not names.isdisjoint({"GLOBAL", "STACK_GLOBAL", "INST"})

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pose2id.errors import WeightsError
+from pose2id.pointers import pointer_at
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        WeightsError: It cannot be read, is damaged, or only stands for the file.
+    """
+    if pointer := pointer_at(path):
+        raise WeightsError(f"{path} {pointer}.")
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} is damaged or truncated ({error}). Fetch, copy, convert or train it again."
+        ) from error
 
 
 def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from pose2id.arrays import Array, as_array, to_numpy
 from pose2id.errors import DataError
 from pose2id.features import l2_normalize
 
 
-def identity_density(
-    features: NDArray[np.floating], pids: ArrayLike
-) -> tuple[float, dict[int, float]]:
+def identity_density(features: Array, pids: ArrayLike) -> tuple[float, dict[int, float]]:
     """Mean squared distance of normalised features to their identity's centre; lower is denser.
 
     The centre is the plain mean. For unit vectors the mean over one identity is 1 - |centre|^2, so
@@ -34,8 +33,8 @@ def identity_density(
 
     Source: Pose2ID, equation of ID^2.
     """
-    normalized = l2_normalize(features)
-    labels = np.asarray(pids)
+    normalized = l2_normalize(as_array(features, "features"))
+    labels = to_numpy(pids)
     if labels.shape != (len(normalized),) or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
             f"pids must be {len(normalized)} whole numbers, one per feature; received "

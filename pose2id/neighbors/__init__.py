@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pose2id.arrays import Array
 from pose2id.choices import Search
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import check_features
@@ -20,10 +21,10 @@ __all__ = ["NeighborTable", "nearest_neighbors", "update_neighbors"]
 
 
 def nearest_neighbors(
-    features: NDArray[np.floating],
+    features: Array,
     k: int,
     *,
-    queries: NDArray[np.floating] | None = None,
+    queries: Array | None = None,
     memory_mib: int = 256,
     device: str = "cpu",
     method: Search = "exact",

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from pose2id.errors import DataError
+from pose2id.extras import require
 
 MIN_CONFIDENCE: Final = 0.5
 _TORSO: Final = (1, 2, 5, 8, 11)  # neck, shoulders, hips
@@ -36,7 +36,11 @@ def representative_poses(
 
     Raises:
         DataError: Wrong shape, or fewer than `n_poses` poses are usable.
+        MissingDependencyError: scikit-learn is not installed.
     """
+    require("poses", "sklearn", purpose="Clustering poses")
+    from sklearn.cluster import KMeans
+
     if keypoints.ndim != 3 or keypoints.shape[1:] != (18, 3):
         raise DataError(f"poses have the shape (N, 18, 3), OpenPose-18; got {keypoints.shape}")
     seen = keypoints[:, :, 2] >= MIN_CONFIDENCE  # (N, 18)

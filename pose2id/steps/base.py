@@ -180,7 +180,8 @@ def check_range(step: str, name: str, value: float, low: float, high: float) -> 
         ParamsError: It is not.
     """
     if not low <= value <= high:  # also false for NaN
-        raise ParamsError(f"{step}.{name} is {value:g}; allowed: {low:g} to {high:g}.")
+        shown = str(value)[:24]  # whole numbers may have any number of digits
+        raise ParamsError(f"{step}.{name} is {shown}; allowed: {low:g} to {high:g}.")
 
 
 MAX_K = 1000  # neighbours per image; more than any gallery has pictures of a person

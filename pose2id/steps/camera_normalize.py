@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pose2id.arrays import Array, same_kind
 from pose2id.choices import Reference
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, check_features
@@ -46,11 +47,12 @@ class CameraNormalizeParams:
         check_range("camera_normalize", "shrinkage", self.shrinkage, 0, 1e6)
 
 
+@same_kind
 def camera_normalize(
     features: NDArray[np.floating],
     camids: ArrayLike,
     *,
-    reference: NDArray[np.floating] | None = None,
+    reference: Array | None = None,
     reference_camids: ArrayLike | None = None,
     shrinkage: float = 10.0,
 ) -> Floats:

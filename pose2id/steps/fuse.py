@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.arrays import Array, same_kind
 from pose2id.choices import DrawingWeights, Reduce
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, check_features, l2_normalize
@@ -38,13 +39,14 @@ class FuseParams:
         check_range("fuse", "eta", self.eta, 0, 1000)
 
 
+@same_kind
 def fuse(
     original: NDArray[np.floating],
-    generated: NDArray[np.floating],
+    generated: Array,
     *,
     reduce: Reduce = "mean",
     eta: float = 8.0,
-    weights: NDArray[np.floating] | NDArray[np.bool_] | None = None,
+    weights: Array | None = None,
 ) -> Floats:
     """Fuses the features of an image's generated pictures into its own: f' = l2(f + eta * g).
 
@@ -112,18 +114,16 @@ def fuse(
             center /= np.where(total > 0, total, 1)
     else:
         raise ParamsError(f"reduce is {reduce!r}; allowed: mean, sum, max, concat.")
-    sums = base + eta * center.astype(np.float64)
+    sums: NDArray[np.float64] = base + eta * center.astype(np.float64)
     cancelled = ~sums.any(axis=1)
     sums[cancelled] = base[cancelled]
     return l2_normalize(sums)
 
 
-def _check_weights(
-    weights: NDArray[np.floating] | NDArray[np.bool_] | None, shape: tuple[int, ...]
-) -> Floats:
+def _check_weights(weights: Array | None, shape: tuple[int, ...]) -> Floats:
     if weights is None:
         return np.ones(shape, dtype=np.float32)
-    checked = np.asarray(weights, dtype=np.float32)
+    checked: Floats = np.asarray(weights, dtype=np.float32)
     if checked.shape != shape or not np.isfinite(checked).all() or (checked < 0).any():
         raise DataError(
             f"weights must be non-negative numbers of shape {shape}, one per generated picture; "

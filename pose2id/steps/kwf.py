@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.arrays import Array, as_array, same_kind
 from pose2id.choices import NeighborWeights, Reference
 from pose2id.errors import ParamsError
 from pose2id.features import Floats, l2_normalize
@@ -46,11 +47,12 @@ class KwfParams:
         check_range("kwf", "strength", self.strength, 0, 1000)
 
 
+@same_kind
 def kwf(
     features: NDArray[np.floating],
     k: int = 4,
     *,
-    reference: NDArray[np.floating] | None = None,
+    reference: Array | None = None,
     weights: NeighborWeights = "inverse_distance",
     strength: float = 1.0,
 ) -> Floats:
@@ -82,7 +84,9 @@ def kwf(
          [ 0.707 -0.707]]
     """
     own = FeatureSet(l2_normalize(features))
-    other = own if reference is None else FeatureSet(l2_normalize(reference))
+    other = own
+    if reference is not None:
+        other = FeatureSet(l2_normalize(as_array(reference, "reference features")))
     params = KwfParams(k, weights, strength)
     return _apply(own, params, Surroundings(other)).features
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.arrays import same_kind
 from pose2id.choices import Search
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, check_features, l2_normalize
@@ -85,6 +86,7 @@ def mutual_neighbors(ids: NDArray[np.integer], k1: int, k2: int) -> NDArray[np.b
     return mutual
 
 
+@same_kind
 def nfc(
     features: NDArray[np.floating],
     k1: int = 2,

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.arrays import Array, as_array, same_kind
 from pose2id.choices import Reference
 from pose2id.features import Floats, l2_normalize
 from pose2id.steps.base import FORBID_UNKNOWN, MAX_K, FeatureSet, Step, Surroundings, check_range
@@ -40,12 +41,13 @@ class QueryExpansionParams:
         check_range("query_expansion", "alpha", self.alpha, 0, 100)
 
 
+@same_kind
 def query_expansion(
     features: NDArray[np.floating],
     k: int = 3,
     *,
     alpha: float = 3.0,
-    reference: NDArray[np.floating] | None = None,
+    reference: Array | None = None,
 ) -> Floats:
     """Query expansion: f' = l2(f + sum over the k nearest of max(cos, 0)^alpha f_k).
 
@@ -71,7 +73,9 @@ def query_expansion(
         [[0.949 0.316]]
     """
     own = FeatureSet(l2_normalize(features))
-    other = own if reference is None else FeatureSet(l2_normalize(reference))
+    other = own
+    if reference is not None:
+        other = FeatureSet(l2_normalize(as_array(reference, "reference features")))
     return _apply(own, QueryExpansionParams(k, alpha), Surroundings(other)).features
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.arrays import Array
 from pose2id.choices import RerankPrecision
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, Ints, check_sides
@@ -101,8 +102,8 @@ class ReciprocalDistances:
 
 
 def k_reciprocal(
-    query: NDArray[np.floating],
-    gallery: NDArray[np.floating],
+    query: Array,
+    gallery: Array,
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
@@ -154,7 +155,8 @@ def k_reciprocal(
         )
     if precision not in ("float32", "float16"):
         raise ParamsError(f"precision is {precision!r}; allowed: float32, float16.")
-    joined = np.concatenate(check_sides(query, gallery))
+    sides = check_sides(query, gallery)
+    joined = np.concatenate(sides)
     k = max(k1, k2 - 1)
     table = neighbors or nearest_neighbors(
         joined, k, memory_mib=memory_mib, device=device, farthest=True
@@ -178,7 +180,7 @@ def k_reciprocal(
     disjoint = float(kind(1 - lambda_value))
     gains = _gains(encoding, len(query), lambda_value, disjoint, kind)
     scale = (lambda_value / farthest[: len(query)]).astype(np.float32)
-    return ReciprocalDistances(FeatureDistances(query, gallery), gains, disjoint, scale)
+    return ReciprocalDistances(FeatureDistances(*sides), gains, disjoint, scale)
 
 
 def _round(encoding: sparse.csr_array, precision: RerankPrecision) -> None:

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.arrays import Array, same_kind
 from pose2id.choices import Reference
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, check_features
@@ -42,10 +43,11 @@ class WhitenParams:
             check_range("whiten", "dims", self.dims, 1, 2**20)
 
 
+@same_kind
 def whiten(
     features: NDArray[np.floating],
     *,
-    reference: NDArray[np.floating] | None = None,
+    reference: Array | None = None,
     dims: int | None = None,
     shrinkage: float = 0.1,
 ) -> Floats:

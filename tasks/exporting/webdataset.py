@@ -21,7 +21,8 @@ def write(
     """Writes one split as `<split>-<number>.tar`.
 
     A sample is `<name>.png` (or as stored), `<name>.json` with all facts, and `<name>.cls` with
-    the class number where the picture has one.
+    the class number where the picture has one. The format is PAX, which has room for names of more
+    than 100 letters.
 
     Args:
         target: The export's folder.
@@ -35,7 +36,7 @@ def write(
     n_written = 0
     for number, chunk in enumerate(in_chunks(pictures, samples_per_tar)):
         path = target / f"{pictures.split}-{number:06d}.tar"
-        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
             for picture in chunk:
                 _add_sample(tar, picture)
         n_written += len(chunk)

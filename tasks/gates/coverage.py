@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pose2id.extractors.families import PRECOMPUTED
 from tasks.gates.running import Check
 from tasks.stages.poses import read_poses
 from tasks.tables import schema
@@ -24,8 +25,24 @@ def expected_pictures(layout: schema.Layout, split: str, params: Params) -> pd.D
     if not params.generate.distractors:
         index = index[~index["distractor"]]
     poses = pd.DataFrame({"pose_id": read_poses(layout)[0]}, dtype="int16")
+    if params.generate.generator == "none":
+        index = index[:0]
     expected: pd.DataFrame = index[["image_id"]].drop_duplicates().merge(poses, how="cross")
     return expected
+
+
+def given_drawings(found: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Keys of drawings whose features were given without their pictures.
+
+    Args:
+        found: The features that are there, `image_id` and `pose_id`.
+        params: All parameters.
+    """
+    without_pictures = (
+        params.features.extractor == PRECOMPUTED and params.generate.generator == "none"
+    )
+    drawn: pd.DataFrame = found[found["pose_id"] != schema.ORIGINAL_POSE_ID][KEYS]
+    return drawn if without_pictures else drawn[:0]
 
 
 def expected_originals(layout: schema.Layout, split: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from tasks.gates.coverage import (
     coverage_checks,
     expected_originals,
     expected_pictures,
+    given_drawings,
     with_coverage,
 )
 from tasks.gates.running import Check, Suite
@@ -69,7 +70,11 @@ def features_suite(
     found = read_table(layout.features(split), ["image_id", "pose_id"]).to_pandas()
     found = found.merge(scores, on=["image_id", "pose_id"], how="left")
     expected = pd.concat(
-        [expected_originals(layout, split), expected_pictures(layout, split, params)]
+        [
+            expected_originals(layout, split),
+            expected_pictures(layout, split, params),
+            given_drawings(found, params),
+        ]
     )
     checks = (
         *coverage_checks(len(expected)),
@@ -99,22 +104,37 @@ def statistics(layout: schema.Layout, split: str, n_shards: int) -> dict[str, Fe
 
 
 def dimensions_suite(found: Mapping[str, FeatureStatistics], params: Params) -> Suite | None:
-    """Most dimensions must vary; `None` when there are too few features to tell."""
+    """Most dimensions must vary, those of originals and of pictures each by themselves.
+
+    Judged together, equal originals would pass because their pictures differ. `None` when there
+    are too few features to tell.
+    """
     import pandas as pd
 
-    kinds = list(found.values())
-    together = kinds[0] if len(kinds) == 1 else kinds[0].join(kinds[1]) if kinds else None
-    if together is None or together.n_rows < 2:
+    spreads = {
+        f"relative_spread_{kind}": item.relative_spread()
+        for kind, item in sorted(found.items())
+        if item.n_rows > 1
+    }
+    if not spreads:
         return None
-    spread = together.relative_spread()
-    frame = pd.DataFrame({"dimension": np.arange(len(spread)), "relative_spread": spread})
-    kwargs = {
-        "column": "relative_spread",
+    n_dimensions = len(next(iter(spreads.values())))
+    frame = pd.DataFrame({"dimension": np.arange(n_dimensions), **spreads})
+    limits = {
         "min_value": COLLAPSED_BELOW,
         "mostly": 1 - params.validate_.max_collapsed_fraction,
     }
-    check = Check(BETWEEN, kwargs, "collapsed_feature", "fail", "validate.max_collapsed_fraction")
-    return Suite("feature_dimensions", frame, (check,), ("dimension",))
+    checks = tuple(
+        Check(
+            BETWEEN,
+            {"column": column, **limits},
+            "collapsed_feature",
+            "fail",
+            "validate.max_collapsed_fraction",
+        )
+        for column in spreads
+    )
+    return Suite("feature_dimensions", frame, checks, ("dimension",))
 
 
 def histories(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks.gates.running import Check, Suite
 from tasks.tables import schema
+from tasks.tables.dataset import reader_of
 from tasks.tables.params import Params
 from tasks.tables.store import read_table
 
@@ -59,6 +60,27 @@ def index_suite(layout: schema.Layout, split: str, params: Params, scores: pd.Da
             *_cameras(frame),
         ]
     return Suite("index", frame, tuple(checks), ("image_id",))
+
+
+def counts_suite(layout: schema.Layout, split: str, params: Params) -> Suite | None:
+    """The numbers of a split beside those that its authors publish, where these are known."""
+    import pandas as pd
+
+    official = reader_of(params.dataset).expected(split, params.dataset.name)
+    if official is None:
+        return None
+    index = read_table(layout.index(split), ["pid", "tracklet_id"]).to_pandas()
+    found = {
+        "images": len(index),
+        "people": index["pid"].nunique(),
+        "tracklets": index["tracklet_id"].nunique(),
+    }
+    checks = tuple(
+        Check(IN_SET, {"column": what, "value_set": list(numbers)}, "not_as_published", "warn")
+        for what in found
+        if (numbers := getattr(official, what))
+    )
+    return Suite("counts", pd.DataFrame([{"split": split, **found}]), checks, ("split",))
 
 
 def rejects_suite(layout: schema.Layout, split: str) -> Suite:

@@ -66,6 +66,11 @@ def score_shard(job: Job) -> tuple[pa.Table, int]:
     # Of two rows with one key, which is a fault that the suites find, one is measured.
     pixels = {(row["image_id"], row["pose_id"]): row for row in rows}
     features = _feature_scores(job)
+    if job.params.generate.generator == "none":  # drawings whose features alone were given
+        pixels |= {
+            (image_id, pose_id): {"image_id": image_id, "pose_id": pose_id, "key": ""}
+            for image_id, pose_id in features.keys() - pixels.keys()
+        }
     ordered = [{**pixels[key], **features.get(key, {})} for key in sorted(pixels)]
     n_kept = sum(row["key"] in kept for row in ordered)
     return pa.Table.from_pylist(ordered, schema=schema.SCORES), n_kept

@@ -57,6 +57,8 @@ DESCRIPTIONS = {
     "modality": "visible or infrared.",
     "clothes_id": "Outfit id of cloth-changing datasets.",
     "distractor": "Whether the image matches no query.",
+    "tracklet_id": "Track that the image is a frame of; empty where there are none.",
+    "group": "Free label for protocols that compare groups.",
     "width_px": "Width in pixels.",
     "height_px": "Height in pixels.",
     "sha256": "Hash of the file.",

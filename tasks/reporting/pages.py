@@ -65,10 +65,10 @@ def fragment(template: str, **values: Any) -> str:  # noqa: ANN401 - templates t
 
 
 def script_data(kind: str, number_: int | str, value: object) -> str:
-    """A script that hands data to `report.js`: pages opened from disk cannot fetch.
+    r"""A script that hands data to `report.js`: pages opened from disk cannot fetch.
 
     >>> print(script_data("list", 0, {"name": "</script>"}), end="")
-    pose2id.add("list", 0, {"name":"\\u003c/script\\u003e"});
+    pose2id.add("list", 0, {"name":"\u003c/script\u003e"});
     """
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     for sign in "<>&":

@@ -12,7 +12,7 @@ from typing import Any
 from tasks.reporting.assets import Assets
 from tasks.reporting.local import write_local
 from tasks.reporting.plots import history_plot
-from tasks.tables.runs import read_runs
+from tasks.tables.runs import COMPLETED, read_runs
 from tasks.tables.schema import Layout
 
 MAX_RUNS = 100
@@ -39,5 +39,6 @@ def write_runs_part(layout: Layout) -> None:
 
 
 def _parsed(run: dict[str, Any]) -> dict[str, Any]:
-    metrics = json.loads(run["metrics_json"] or "{}")
+    # Rows written by earlier versions credit a failed run with the scores it found in place.
+    metrics = json.loads(run["metrics_json"] or "{}") if run["outcome"] == COMPLETED else {}
     return run | {"metrics": metrics, "stages": json.loads(run["stage_seconds_json"] or "{}")}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pose2id.datasets.images import read_indexed
 from pose2id.errors import Pose2IdError
-from tasks.tables.catalog import connect, create_views
+from tasks.tables.catalog import open_views, plain_path
 from tasks.tables.params import Params
 from tasks.tables.schema import TABLE_FOLDERS, Layout
 from tasks.tables.seal import check, open_sealed, table_schema
@@ -139,8 +139,8 @@ def open_tables(layout: Layout, params: Params, scratch: Path) -> Iterator[Table
     for folder in TABLE_FOLDERS:
         for table in sorted((layout.data / folder).rglob("[!.]*.parquet")):
             check(table)
-    with connect(None, layout.root) as connection:
+    with open_views(layout, params.splits) as (connection, made):
         connection.execute(f"SET memory_limit = '{DUCKDB_MEMORY}'; SET threads = 1")
-        connection.execute("SET temp_directory = ?", [str(scratch)])
-        made, _ = create_views(connection, layout, params.splits, f"{layout.root.resolve()}/")
-        yield Tables(layout, params, frozenset(made), connection)
+        with plain_path(scratch) as plain_scratch:
+            connection.execute("SET temp_directory = ?", [str(plain_scratch)])
+            yield Tables(layout, params, frozenset(made), connection)

@@ -52,15 +52,17 @@ class _Split:
     """A split's images, and the chains that run over it and the sets that steps refer to."""
 
     def __init__(self, params: Params, layout: Layout, split: str) -> None:
-        self.image_ids, own = load_feature_set(layout, split)
+        tracklets = params.centralize.tracklets
+        self.image_ids, own = load_feature_set(layout, split, tracklets)
         self.kept: list[KeptNeighbors] = []
 
         def load(name: str) -> FeatureSet:
-            return own if name == split else load_feature_set(layout, name)[1]
+            return own if name == split else load_feature_set(layout, name, tracklets)[1]
 
         def find_neighbors(name: str, before: Chain) -> FindNeighbors:
-            ids = self.image_ids if name == split else load_feature_set(layout, name)[0]
-            found = KeptNeighbors(layout.neighbors(name, before), ids, keep=name == split)
+            mine = name == split
+            ids = self.image_ids if mine else load_feature_set(layout, name, tracklets)[0]
+            found = KeptNeighbors(layout.neighbors(name, before), ids, keep=mine)
             self.kept.append(found)
             return found
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from pose2id.errors import DataError
-from pose2id.extractors.base import Extractor
+from pose2id.errors import DataError, ParamsError
+from pose2id.extractors.base import NO_SIDE, Extractor
+from pose2id.extractors.families import PRECOMPUTED, Side
 from pose2id.machine import compute_on_one_thread, machine_kind
 from tasks.stages.base import LOADING, Job, ShardReport, jobs
 from tasks.tables import schema
@@ -42,19 +44,25 @@ def plan(params: Params, root: Path, split: str) -> list[Job]:
 
 def run_shard(job: Job) -> ShardReport:
     """Extracts the features of one shard that the cache lacks, then writes the shard's table."""
+    if job.params.features.extractor == PRECOMPUTED:
+        return _take_precomputed(job)
     compute_on_one_thread()
     with LOADING:
         extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
     sources = _originals(job) | _generated(job)
+    sides = _sides(job, extractor.side, list(sources))
     # The batch's shape decides the last bits of a feature, so it is part of the key.
     how = (extractor.fingerprint, job.params.features.batch_size)
-    wanted = {row: sha256_hex(key, *how) for row, (key, _) in sources.items()}
+    wanted = {
+        row: sha256_hex(key, *how, *([sides[row]] if sides else []))
+        for row, (key, _) in sources.items()
+    }
     cache = row_cache(job)
     cached = cache.keys()
     missing = [row for row in sorted(sources) if wanted[row] not in cached]
     for start in range(0, len(missing), ROWS_PER_SEGMENT):
         rows = missing[start : start + ROWS_PER_SEGMENT]
-        cache.append(_extract(rows, sources, wanted, extractor, job))
+        cache.append(_extract(rows, sources, sides, wanted, extractor, job))
     cache.compact()
     part = job.layout.features(job.split) / f"part-{job.shard:04d}.parquet"
     table = cache.assemble(wanted, schema.features(extractor.dim))
@@ -76,22 +84,100 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     """Nothing is left to do: every shard has written its own part."""
 
 
+def _take_precomputed(job: Job) -> ShardReport:
+    """Writes the shard's table from features that were given.
+
+    Raises:
+        DataError: They lack images or drawings of the project.
+    """
+    from tasks.tables.precomputed import read_precomputed
+
+    folder = Path(job.root) / job.params.features.model
+    index = read_table(job.layout.index(job.split), ["image_id"])
+    image_ids = sorted(index.column("image_id").to_pylist())
+    given = read_precomputed(folder, job.split, image_ids)
+    part = job.layout.generated(job.split) / f"part-{job.shard:04d}.parquet"
+    table = read_table(part, ["image_id", "pose_id"])
+    drawn = set(zip(*(table.column(n).to_pylist() for n in table.column_names), strict=True))
+    if missing := sorted(drawn - given.rows.keys()):
+        raise DataError(
+            f"{folder} has no features of {len(missing)} drawings of {job.split!r}, such as "
+            f"{missing[0][0]} in pose {missing[0][1]}; give them with pose_ids, or set "
+            "generate.generator to none"
+        )
+    wanted = sorted(row for row in given.rows if shard_of(row[0], job.n_shards) == job.shard)
+    if job.params.generate.generator != "none":  # then every drawing is of a picture that is there
+        wanted = [row for row in wanted if row[1] == schema.ORIGINAL_POSE_ID or row in drawn]
+    features = np.asarray(given.features[[given.rows[row] for row in wanted]], dtype=np.float32)
+    out = job.layout.features(job.split) / f"part-{job.shard:04d}.parquet"
+    keys = [sha256_hex(feature.tobytes()) for feature in features]
+    write_table(out, _table(wanted, features, keys), producer=given.fingerprint)
+    return ShardReport(len(wanted), notes=("precomputed",))
+
+
+def _table(rows: list[Row], features: NDArray[np.float32], keys: list[str]) -> pa.Table:
+    return pa.table(
+        {
+            "image_id": [image_id for image_id, _ in rows],
+            "pose_id": pa.array([pose_id for _, pose_id in rows], pa.int16()),
+            "feature": vector_column(features),
+            "key": keys,
+        },
+        schema=schema.features(features.shape[1]),
+    )
+
+
 @functools.lru_cache(maxsize=1)
 def load_extractor(params: FeaturesParams, root: str, device: str) -> Extractor:
-    """The feature network that the parameters name, loaded once per process."""
-    from pose2id.extractors.base import InputSpec
-    from pose2id.extractors.registry import make_extractor
+    """The feature network that the parameters name, checked, loaded once per process.
 
-    spec = None if params.input is None else InputSpec(**params.input.model_dump())
-    from_wheel = params.extractor == "efficientnet_lite0"  # features.model is only its card
-    return make_extractor(
+    Raises:
+        Pose2IdError: It cannot be loaded, or its features could not be used.
+    """
+    from pose2id.extractors.consistency import check_consistency
+
+    extractor = open_extractor(params, root, device)
+    check_watched(extractor.files, Path(root) / params.model)
+    check_consistency(extractor, params.batch_size)
+    return extractor
+
+
+def open_extractor(params: FeaturesParams, root: str, device: str) -> Extractor:
+    """The feature network that the parameters name, as it is."""
+    from pose2id.extractors.base import InputSpec
+    from pose2id.extractors.registry import OWN_WEIGHTS
+    from pose2id.extractors.registry import load_extractor as load
+
+    model = Path(root) / params.model
+    return load(
         params.extractor,
-        model=None if from_wheel else Path(root) / params.model,
-        input_spec=spec,
+        None if params.extractor == OWN_WEIGHTS else model,  # then features.model is only its card
+        input=None if params.input is None else InputSpec(**params.input.model_dump()),
         output=params.output,
         dim=params.dim,
         device=device,
+        options=dict(params.options),
     )
+
+
+def check_watched(files: Iterable[Path], model: Path) -> None:
+    """Refuses a network that DVC would watch only in part: `features.model` is its dependency.
+
+    Raises:
+        ParamsError: A file that decides the features is neither `features.model` nor inside it.
+    """
+    watched = model.resolve()
+    outside = [
+        file
+        for file in files
+        if file.resolve() != watched and watched not in file.resolve().parents
+    ]
+    if outside:
+        raise ParamsError(
+            f"features.model is {model}, but {', '.join(file.name for file in outside)} beside it "
+            "decides the features too, and a change of it would go unseen. Put the network's files "
+            "into a folder of their own and set features.model to that folder"
+        )
 
 
 def _originals(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
@@ -123,9 +209,34 @@ def _generated(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
     }
 
 
+def _sides(job: Job, side: Side, rows: list[Row]) -> dict[Row, int]:
+    """What the network wants to know of each picture beside its pixels; empty if nothing.
+
+    A drawing was taken by no camera, and has the modality of its original.
+
+    Raises:
+        DataError: An image has no camera although the network wants it.
+    """
+    if side == "none":
+        return {}
+    column = {"camera": "camid", "modality": "modality"}[side]
+    index = read_table(job.layout.index(job.split), ["image_id", column])
+    known = dict(zip(*(index.column(name).to_pylist() for name in index.column_names), strict=True))
+    if side == "modality":
+        return {row: int(known[row[0]] == "infrared") for row in rows}
+    originals = [row for row in rows if row[1] == schema.ORIGINAL_POSE_ID]
+    if unknown := [image_id for image_id, _ in originals if known[image_id] is None]:
+        raise DataError(
+            f"the network wants each image's camera, but {len(unknown)} images of {job.split!r} "
+            f"have none, such as {unknown[0]}; set features.options.camera_embedding to none"
+        )
+    return {row: known[row[0]] if row[1] == schema.ORIGINAL_POSE_ID else NO_SIDE for row in rows}
+
+
 def _extract(
     rows: list[Row],
     sources: dict[Row, tuple[str, Callable[[], bytes]]],
+    sides: dict[Row, int],
     wanted: dict[Row, str],
     extractor: Extractor,
     job: Job,
@@ -133,7 +244,10 @@ def _extract(
     from pose2id.extractors.batching import extract
 
     features, failures = extract(
-        extractor, [sources[row][1] for row in rows], job.params.features.batch_size
+        extractor,
+        [sources[row][1] for row in rows],
+        job.params.features.batch_size,
+        sides=[sides[row] for row in rows] if sides else None,
     )
     if failures:
         row, reason = rows[min(failures)], failures[min(failures)]
@@ -141,12 +255,4 @@ def _extract(
             f"{len(failures)} pictures could not be used although they could when indexed; the "
             f"first is {row[0]} (pose {row[1]}): {reason}. Run the pipeline again"
         )
-    return pa.table(
-        {
-            "image_id": [image_id for image_id, _ in rows],
-            "pose_id": pa.array([pose_id for _, pose_id in rows], pa.int16()),
-            "feature": vector_column(np.asarray(features)),
-            "key": [wanted[row] for row in rows],
-        },
-        schema=schema.features(extractor.dim),
-    )
+    return _table(rows, np.asarray(features), [wanted[row] for row in rows])

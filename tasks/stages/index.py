@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 
-from pose2id.datasets.base import DatasetReader, ImageRecord, RejectedFile
+from pose2id.datasets.base import Counts, ImageRecord, RejectedFile
 from pose2id.errors import DataError, ImageChangedError, QualityError
+from pose2id.machine import n_cores
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
+from tasks.tables.dataset import reader_of
+from tasks.tables.doubts import doubts_about
 from tasks.tables.params import Params
 from tasks.tables.store import write_table
 
 log = logging.getLogger(__name__)
-DECODE_THREADS = 4
-
-
-def reader_of(params: Params) -> DatasetReader:
-    """The reader that `dataset.reader` names."""
-    from pose2id.datasets.registry import make_reader
-
-    dataset = params.dataset
-    if dataset.reader == "market1501":
-        return make_reader(
-            "market1501",
-            distractor_pids=dataset.distractor_pids,
-            junk_pids=dataset.junk_pids,
-        )
-    return make_reader(dataset.reader)
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
@@ -42,9 +31,10 @@ def run_shard(job: Job) -> ShardReport:
     """Writes the index and the rejects of one split."""
     params = job.params
     dataset_root = Path(job.root) / params.dataset.root
-    listing = reader_of(params).read_split(dataset_root, job.split)
+    reader = reader_of(params.dataset)
+    listing = reader.read_split(dataset_root, job.split)
     before = [_version(dataset_root / record.path) for record in listing.records]
-    with ThreadPoolExecutor(DECODE_THREADS) as pool:
+    with ThreadPoolExecutor(n_cores()) as pool:  # Pillow decodes outside of Python's lock
         rows = list(pool.map(lambda r: _inspect(r, dataset_root, params), listing.records))
     after = [_version(dataset_root / record.path) for record in listing.records]
     for record, old, new in zip(listing.records, before, after, strict=True):
@@ -54,15 +44,17 @@ def run_shard(job: Job) -> ShardReport:
                 "again once nothing writes to the dataset any more"
             )
     kept = [row for row in rows if isinstance(row, dict)]
-    rejects = [*listing.rejects, *(row for row in rows if isinstance(row, RejectedFile))]
-    _write(job, kept, sorted(rejects, key=lambda reject: reject.path))
+    undecodable = [row for row in rows if isinstance(row, RejectedFile)]
+    rejects = sorted([*listing.rejects, *undecodable], key=lambda reject: reject.path)
+    _write(job, kept, rejects, listing.not_images)
     total = len(kept) + len(rejects)
     for reject in rejects[:20]:
         log.warning("index %s: rejected %s: %s", job.split, reject.path, reject.reason)
     if not kept:
         raise DataError(
-            f"split {job.split!r} of {dataset_root} has no usable image ({len(rejects)} rejected); "
-            f"the reasons are in {job.layout.rejects(job.split)}"
+            f"split {job.split!r} of {dataset_root} has no usable image: {len(rejects)} files "
+            f"rejected, the reasons are in {job.layout.rejects(job.split)}; {listing.n_junk} "
+            f"images of people whom dataset.junk_pids leaves out"
         )
     if len(rejects) > params.index.max_reject_rate * total:
         raise QualityError(
@@ -70,15 +62,26 @@ def run_shard(job: Job) -> ShardReport:
             f"index.max_reject_rate {params.index.max_reject_rate:g} allows; the first: "
             f"{rejects[0].path}: {rejects[0].reason}. All reasons: {job.layout.rejects(job.split)}"
         )
-    return ShardReport(
-        n_rows=len(kept),
-        n_made=len(kept),
-        notes=(f"{len(rejects)} rejected", f"{listing.n_junk} junk skipped"),
-    )
+    notes = [
+        f"{len(rejects)} rejected",
+        f"{listing.n_junk} junk skipped",
+        f"{len(listing.not_images)} files that are no images",
+    ]
+    lost = {reject.path for reject in undecodable}
+    official = reader.expected(job.split, params.dataset.name)
+    if official is not None:
+        found = Counts.of([record for record in listing.records if record.path not in lost])
+        unlike = official.check(job.split, found)
+        for sentence in unlike:
+            log.warning("index %s", sentence)
+        notes += unlike
+    return ShardReport(n_rows=len(kept), n_made=len(kept), notes=tuple(notes))
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
-    """Nothing is left to do: the stage has one shard."""
+    """Says what the parameters ask of the images that there are too few for."""
+    for sentence in doubts_about(params, schema.Layout(root), split):
+        log.warning("index %s: %s", split, sentence)
 
 
 def _version(path: Path) -> tuple[int, ...] | None:
@@ -112,9 +115,18 @@ def _inspect(
     }
 
 
-def _write(job: Job, kept: list[dict[str, object]], rejects: list[RejectedFile]) -> None:
+def _write(
+    job: Job,
+    kept: list[dict[str, object]],
+    rejects: list[RejectedFile],
+    not_images: Sequence[RejectedFile],
+) -> None:
     rows = sorted(kept, key=lambda row: str(row["image_id"]))
-    reject_rows = [{"path": r.path, "split": r.split, "reason": r.reason} for r in rejects]
+    reject_rows = [
+        {"path": item.path, "split": item.split, "kind": kind, "reason": item.reason}
+        for kind, items in zip(schema.REJECT_KINDS, (rejects, not_images), strict=True)
+        for item in items
+    ]
     layout = job.layout
     write_table(
         layout.rejects(job.split),

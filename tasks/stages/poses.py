@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pose2id.errors import DataError, ParamsError
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
+from tasks.tables.foreign import read_foreign_table
 from tasks.tables.params import Params
 from tasks.tables.store import read_table, vector_column, vectors, write_table
 
@@ -59,11 +60,20 @@ def read_poses(layout: schema.Layout) -> tuple[list[int], NDArray[np.float32]]:
 
 
 def _from_file(path: Path) -> dict[int, NDArray[np.float32]]:
-    table = read_table(path)
+    table = read_foreign_table(path, "poses.file")
     if table.schema.names != schema.POSES.names or table.schema.types != schema.POSES.types:
         raise DataError(
             f"{path} must have the columns {schema.POSES.names} of types "
-            f"{[str(t) for t in schema.POSES.types]}, got {table.schema.to_string()}"
+            f"{[str(t) for t in schema.POSES.types]}, got {table.schema.to_string()[:500]}"
         )
+    keypoints_column = table.column("keypoints").combine_chunks()
+    if any(column.null_count for column in table.columns) or keypoints_column.flatten().null_count:
+        raise DataError(f"{path} has empty cells; every pose needs its id, source and key points")
     keypoints = vectors(table, "keypoints").reshape(-1, schema.N_KEYPOINTS, 3)
-    return dict(zip(table.column("pose_id").to_pylist(), keypoints, strict=True))
+    ids = table.column("pose_id").to_pylist()
+    if not np.isfinite(keypoints).all() or len(set(ids)) != len(ids):
+        raise DataError(
+            f"{path} must have finite key points and each pose_id once; got {len(ids)} rows with "
+            f"{len(set(ids))} ids"
+        )
+    return dict(zip(ids, keypoints, strict=True))

@@ -85,8 +85,10 @@ def _suites(
     frame = scores.to_pandas()
     statistics = features.statistics(layout, split, params.shards)
     dimensions = features.dimensions_suite(statistics, params)
+    counts = index.counts_suite(layout, split, params)
     suites = [
         index.index_suite(layout, split, params, frame),
+        *([counts] if counts else []),
         index.rejects_suite(layout, split),
         generated.generated_suite(layout, split, params, frame),
         features.features_suite(layout, split, params, frame),

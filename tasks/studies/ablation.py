@@ -36,10 +36,11 @@ def run_ablation(params: Params, root: Path, on_row: Callable[[], None] = lambda
         DataError: A split has no labels or no features.
     """
     layout = schema.Layout(root)
-    query = load_images(layout, params.score.query)
-    gallery = load_images(layout, params.score.gallery)
+    tracklets = params.centralize.tracklets
+    query = load_images(layout, params.score.query, tracklets)
+    gallery = load_images(layout, params.score.gallery, tracklets)
     has_train = "train" in params.references
-    load_train = (lambda: load_feature_set(layout, "train")[1]) if has_train else None
+    load_train = (lambda: load_feature_set(layout, "train", tracklets)[1]) if has_train else None
     rows = []
     for study, name, value, setting, n_drawings in settings(params, query, gallery):
         q, g = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.choices import Tracklets
 from pose2id.errors import DataError
 from pose2id.labels import UNKNOWN, Labels
 from pose2id.protocols import rules_of
@@ -102,13 +103,13 @@ class Setting:
         return cls(chain, chain, params)
 
 
-def load_images(layout: schema.Layout, split: str) -> Images:
+def load_images(layout: schema.Layout, split: str, tracklets: Tracklets = "none") -> Images:
     """The accepted images of a split, with labels.
 
     Raises:
         DataError: The split has no person ids.
     """
-    image_ids, features = load_feature_set(layout, split)
+    image_ids, features = load_feature_set(layout, split, tracklets)
     labels = read_labels(layout, split, image_ids)
     if not labels.known("pids"):
         raise DataError(f"split {split!r} has no person ids, so nothing can be measured on it")

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-import yaml
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -44,6 +43,7 @@ from pose2id.training.vae import (
     reconstruct,
 )
 from pose2id.training.vae_start import fresh_vae
+from tasks.tables.yaml_file import read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +71,15 @@ def read_recipe_file(path: Path) -> Recipe:
     return read_recipe(_recipe_content(path), str(path))
 
 
-def _recipe_content(path: Path) -> Any:  # noqa: ANN401
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path} can't be read as a training recipe: {error}") from error
-    if not isinstance(content, dict) or "continues" not in content:
+def _recipe_content(path: Path, following: tuple[Path, ...] = ()) -> dict[str, Any]:
+    content = read_yaml(path, "--config")
+    if "continues" not in content:
         return content
+    seen = (*following, path.resolve())
     earlier = path.parent / str(content.pop("continues"))
-    if earlier.resolve() == path.resolve():
-        raise ParamsError(f"{path}: `continues` names the recipe itself.")
-    inherited = _recipe_content(earlier)
+    if earlier.resolve() in seen:
+        raise ParamsError(f"{path}: `continues` leads back to {earlier}, which continues it.")
+    inherited = _recipe_content(earlier, seen)
     return {key: inherited[key] for key in INHERITED if key in inherited} | content
 
 

@@ -24,6 +24,7 @@ from tasks.studies.evaluation import Images, Setting, evaluate_setting, load_ima
 from tasks.tables import schema
 from tasks.tables.params import Params, TuneParams
 from tasks.tables.store import atomic_path, write_table
+from tasks.tables.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     import optuna
@@ -62,7 +63,8 @@ def tune(params: Params, root: Path, on_trial: Callable[[], None] = lambda: None
             "it would make the scores too good. Name a split of other people"
         )
     layout = schema.Layout(root)
-    folds = make_folds(load_images(layout, params.tune.split), params.tune)
+    images = load_images(layout, params.tune.split, params.centralize.tracklets)
+    folds = make_folds(images, params.tune)
     chain = tuned_chain(params)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=params.tune.seed)
@@ -162,7 +164,7 @@ def _run_trial(
 
 def _write_params(current: Path, target: Path, best: dict[str, Any]) -> None:
     """The current params file with the chosen values in place, ready for use."""
-    raw = copy.deepcopy(yaml.safe_load(current.read_text(encoding="utf-8")))
+    raw = copy.deepcopy(read_yaml(current))
     centralize = raw.setdefault("centralize", {})
     centralize.setdefault("fuse", {})["eta"] = round(best["eta"], 4)
     centralize.setdefault("nfc", {}).update(k1=best["k1"], k2=best["k2"])

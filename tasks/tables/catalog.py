@@ -10,22 +10,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pose2id.errors import DataError
-from tasks.tables.schema import Layout
+from tasks.tables.runs import read_runs, write_runs
+from tasks.tables.schema import RUNS, Layout
+from tasks.tables.store import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import duckdb
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r'CREATE VIEW "?(\w+)"? AS', re.IGNORECASE)
 _PATH = re.compile(r"'(data/[^']+)'")
+_ODD = frozenset("*?[]\\,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class Catalog:
 def build_catalog(layout: Layout, splits: Sequence[str]) -> Catalog:
     """Builds the database of views of `data/views.sql` and puts it in place of the old one.
 
-    A reader that has the old file open keeps it; a new reader finds the new one.
+    A reader that has the old file open keeps it; a new reader finds the new one. The history of
+    runs gets its file, still empty, so that its view is there from the first run on.
 
     Args:
         layout: The project.
@@ -53,15 +58,69 @@ def build_catalog(layout: Layout, splits: Sequence[str]) -> Catalog:
         DataError: A statement cannot be understood or its files cannot be read.
     """
     layout.data.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=layout.data) as folder:
-        fresh = Path(folder) / layout.database.name
-        # DuckDB looks relative paths up in the working directory before any search path.
-        with connect(fresh, layout.root) as connection, contextlib.chdir(layout.root):
-            made, left_out = create_views(connection, layout, splits)
-        fresh.replace(layout.database)
+    if not layout.runs.is_file():
+        kept = read_runs(layout)  # the copy, where the table itself was damaged
+        write_runs(layout, RUNS.empty_table() if kept is None else kept)
+    with _plain_scratch() as scratch:
+        fresh = scratch / layout.database.name
+        # The views' paths are relative, so that the project can be moved: DuckDB looks them up in
+        # the working directory.
+        with contextlib.chdir(layout.root), _connection(str(fresh)) as connection:
+            made, left_out = create_views(connection, Layout(), splits)
+        with atomic_path(layout.database) as temporary:
+            shutil.copyfile(fresh, temporary)
     if left_out:
         log.info("no files yet for the view(s) %s", ", ".join(left_out))
     return Catalog(layout.database, made, left_out)
+
+
+@contextlib.contextmanager
+def open_views(
+    layout: Layout, splits: Sequence[str]
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, tuple[str, ...]]]:
+    """The views in a database in memory: no file is locked, and the working directory is free.
+
+    Args:
+        layout: The project.
+        splits: Names of the splits whose files the views cover.
+
+    Yields:
+        The connection, and the names of its views.
+
+    Raises:
+        DataError: A statement cannot be understood or its files cannot be read.
+    """
+    with plain_path(layout.root) as root, _connection(":memory:") as connection:
+        connection.execute("SET file_search_path = ?", [str(root)])
+        made, _ = create_views(connection, layout, splits, f"{root}/")
+        yield connection, made
+
+
+@contextlib.contextmanager
+def plain_path(folder: Path) -> Iterator[Path]:
+    r"""A folder's absolute path as DuckDB takes it literally.
+
+    DuckDB reads `*`, `?` and `[` in a path as a pattern, takes a backslash for a slash and parts
+    a list of paths at commas. A folder with such a character in its path is named by a symbolic
+    link to it, which lives as long as this context.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        Its own path, or the link's.
+
+    Raises:
+        DataError: The folder for temporary files has such a path itself.
+    """
+    path = folder.resolve()
+    if not set(str(path)) & _ODD:
+        yield path
+        return
+    with _plain_scratch() as scratch:
+        link = scratch / "project"
+        link.symlink_to(path, target_is_directory=True)
+        yield link
 
 
 def create_views(
@@ -70,11 +129,11 @@ def create_views(
     """Creates the views of the project's `data/views.sql` in an open connection.
 
     Args:
-        connection: From `connect`.
+        connection: Of DuckDB.
         layout: The project.
         splits: Names of the splits whose files the views cover.
-        base: What to put before each path: an absolute folder with a slash at its end makes the
-            views independent of the working directory.
+        base: What to put before each path: an absolute folder with a slash at its end, see
+            `plain_path`, makes the views independent of the working directory.
 
     Returns:
         Names of the views made, and of those left out because no file is there.
@@ -96,37 +155,38 @@ def create_views(
             connection.execute(sql)
         except duckdb.Error as error:
             raise DataError(
-                f"the view {name!r} of {source} cannot be made: {error}; the files below "
+                f"the view {name!r} of {source} cannot be made: "
+                f"{str(error).replace(base, '') if base else error}; the files below "
                 f"{layout.data} are not what the stages write: run dvc repro"
             ) from error
         made.append(name)
     return tuple(made), tuple(left_out)
 
 
-def connect(
-    database: Path | None, root: Path, *, read_only: bool = False
-) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection that finds the project's files and never asks the network.
+@contextlib.contextmanager
+def _plain_scratch() -> Iterator[Path]:
+    """An empty folder outside of the project whose path DuckDB takes literally."""
+    with tempfile.TemporaryDirectory(prefix="pose2id-") as folder:
+        scratch = Path(folder).resolve()
+        if set(str(scratch)) & _ODD:
+            raise DataError(
+                f"the folder for temporary files, {str(scratch.parent)!r}, has one of "
+                f"{' '.join(sorted(_ODD))} in its path, which DuckDB cannot take; set TMPDIR to "
+                "another"
+            )
+        yield scratch
 
-    Args:
-        database: The file, or `None` for one in memory.
-        root: Relative paths in views and queries are looked up in the working directory and then
-            here; so do not work inside another project.
-        read_only: Open the file without the right to change it.
 
-    Returns:
-        The connection; close it, or use it as a context manager.
-    """
+def _connection(database: str) -> duckdb.DuckDBPyConnection:
+    """A connection that never asks the network and never reads variables of Python."""
     import duckdb
 
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "python_enable_replacements": False,
     }
-    connection = duckdb.connect(
-        ":memory:" if database is None else str(database), read_only=read_only, config=config
-    )
-    connection.execute("SET file_search_path = ?", [str(root.resolve())])
+    connection = duckdb.connect(database, config=config)
     connection.execute("SET enable_progress_bar = false")
     return connection
 

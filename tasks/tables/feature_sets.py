@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pose2id.choices import Tracklets
 from pose2id.errors import DataError
 from pose2id.steps.base import UNKNOWN_CAMERA, FeatureSet
+from pose2id.tracklets import pool_tracklets
 from tasks.tables import schema
 from tasks.tables.store import read_table, vectors
 
@@ -26,12 +28,15 @@ def accepted_images(layout: schema.Layout, split: str) -> list[str]:
     return sorted(originals.column("image_id").to_pylist())
 
 
-def load_feature_set(layout: schema.Layout, split: str) -> tuple[list[str], FeatureSet]:
+def load_feature_set(
+    layout: schema.Layout, split: str, tracklets: Tracklets = "none"
+) -> tuple[list[str], FeatureSet]:
     """The accepted features of a split.
 
     Args:
         layout: Where the tables are.
         split: Name of the split.
+        tracklets: `mean`: the images of a track are one row, under the id of the first of them.
 
     Returns:
         N image ids, sorted, and their raw features with cameras and drawings: `(N, M, D)`, zeros
@@ -56,7 +61,11 @@ def load_feature_set(layout: schema.Layout, split: str) -> tuple[list[str], Feat
     drawn, slots = (part[weights[rows[drawn], slots] > 0] for part in (drawn, slots))
     drawings[rows[drawn], slots] = features[drawn]
     cameras = _cameras(layout, split, image_ids)
-    return image_ids, FeatureSet(original, cameras, drawings, weights)
+    images = FeatureSet(original, cameras, drawings, weights)
+    if tracklets == "none":
+        return image_ids, images
+    first, tracks = pool_tracklets(images, _tracks(layout, split, image_ids))
+    return [image_ids[row] for row in first], tracks
 
 
 def _is_original(table: pa.Table) -> pc.Expression:
@@ -84,6 +93,17 @@ def _drawing_weights(
     known = (rows >= 0) & np.isin(poses, pose_ids)
     weights[rows[known], np.searchsorted(pose_ids, poses[known])] = 1
     return weights
+
+
+def _tracks(layout: schema.Layout, split: str, image_ids: list[str]) -> list[object]:
+    """Which track each image is of: the same track, person and camera; None where it is of none."""
+    columns = ("tracklet_id", "pid", "camid")
+    index = read_table(layout.index(split), ["image_id", *columns])
+    rows = pc.index_in(pa.array(image_ids), value_set=index.column("image_id"))
+    values = [index.column(name).take(rows).to_pylist() for name in columns]
+    return [
+        None if track is None else (track, *labels) for track, *labels in zip(*values, strict=True)
+    ]
 
 
 def _cameras(layout: schema.Layout, split: str, image_ids: list[str]) -> NDArray[np.int64] | None:

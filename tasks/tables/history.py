@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.tables import schema
-from tasks.tables.runs import read_runs, write_runs
+from tasks.tables.runs import COMPLETED, read_runs, write_runs
 from tasks.tables.store import read_table
 
 
@@ -54,7 +54,10 @@ def append_run(
         "params_sha256": _sha256(root / "params.yaml") or "",
         "dvc_lock_sha256": _sha256(root / "dvc.lock"),
         **_counts(layout),
-        "metrics_json": json.dumps(read_metrics(layout), sort_keys=True),
+        # A run that failed has left the scores of an earlier one in place: they are not its own.
+        "metrics_json": json.dumps(
+            read_metrics(layout) if outcome == COMPLETED else {}, sort_keys=True
+        ),
         "stage_seconds_json": json.dumps({k: round(v, 1) for k, v in stage_seconds.items()}),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
@@ -82,13 +85,16 @@ def last_completed(layout: schema.Layout) -> dict[str, Any] | None:
     """The row of the last run that completed."""
     table = read_runs(layout)
     rows = [] if table is None else table.to_pylist()
-    return next((row for row in reversed(rows) if row["outcome"] == "completed"), None)
+    return next((row for row in reversed(rows) if row["outcome"] == COMPLETED), None)
 
 
 def git_commit(root: Path) -> str | None:
     """Hash of the checked out commit, `-dirty` where files differ; `None` outside a repository."""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # a machine without git
+        return None
     return done.stdout.strip() or None
 
 
@@ -103,7 +109,10 @@ def _counts(layout: schema.Layout) -> dict[str, int]:
     generated = sorted((layout.data / "generated").glob("*/[!.]*.parquet"))
     return {
         "n_images": sum(_n_rows(path, "image_id") for path in tables if path not in rejects),
-        "n_rejected": sum(_n_rows(path, "path") for path in rejects),
+        "n_rejected": sum(
+            read_table(path, ["kind"]).column("kind").to_pylist().count("unusable")
+            for path in rejects
+        ),
         "n_generated": sum(_n_rows(path, "image_id") for path in generated),
         "n_quarantined": sum(
             pc.sum(pc.invert(read_table(path, ["accepted"]).column("accepted"))).as_py() or 0

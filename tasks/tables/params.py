@@ -6,15 +6,20 @@ objects defined here.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import reprlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     create_model,
     field_validator,
     model_validator,
@@ -30,36 +35,93 @@ from pose2id.choices import (
     Protocol,
     Severity,
     Solver,
+    Tracklets,
 )
+from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
+from pose2id.extractors.families import family_of, options_of
 from pose2id.machine import n_cores
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
 from pose2id.steps.registry import SCORING_STEPS, STEPS
+from tasks.tables.yaml_file import read_yaml
 
-PositiveInt = Annotated[int, Field(ge=1)]
+MAX_ETA = 1000.0  # more drowns the original's feature in float32
+MAX_SIDE_PX = 8192
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Shown = Annotated[int, Field(ge=1, le=100_000)]
+Eta = Annotated[float, Field(ge=0, le=MAX_ETA)]
+Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+PoseId = Annotated[int, Field(ge=1, lt=2**15)]
+Offset = Annotated[float, Field(ge=-65535, le=65535)]
+Scale = Annotated[float, Field(ge=1e-6, le=65535)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
 
+def _readable_path(path: str) -> str:
+    if not path.strip() or not path.isprintable():
+        raise ValueError("must be a path of printable characters")
+    if path.startswith("~"):
+        raise ValueError(
+            "'~' stands for your home only in a shell, and DVC reads this path too; write it "
+            f"out: {Path(path).expanduser() if path.startswith('~/') else '/home/...'}"
+        )
+    return path
+
+
+PathText = Annotated[str, Field(max_length=4096), AfterValidator(_readable_path)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: object, info: ValidationInfo) -> object:
+        """`true` would count as 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation not in (
+            bool,
+            bool | None,
+        ):
+            raise ValueError("true and false are not allowed here")
+        return value
+
+
+class DatasetOptions(_Section):
+    """What a single layout lets choose; `None` is the layout's own default."""
+
+    boxes: Literal["labelled", "detected"] | None = None
+    join_val: bool | None = None
+    trial: Annotated[int, Field(ge=1, le=10)] | None = None
+    query_modality: Literal["visible", "thermal"] | None = None
+    cameras: Literal["none", "names"] | None = None
+
+    def given(self) -> dict[str, object]:
+        """The options that are set."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 class DatasetParams(_Section):
     """Where the images are, how their names are read and what may be done with them."""
 
     name: Name
-    reader: Literal["market1501", "folder", "manifest"]
-    root: str
-    licence: Annotated[str, Field(min_length=1)]
+    reader: ReaderName
+    root: PathText
+    licence: Text
     status: Literal["open", "academic", "private", "retracted"]
     allow_retracted: bool = False
-    distractor_pids: tuple[int, ...] = (0,)
-    junk_pids: tuple[int, ...] = (-1,)
+    follow_links: bool = False
+    distractor_pids: tuple[Int32, ...] | None = None
+    junk_pids: tuple[Int32, ...] | None = None
+    options: DatasetOptions = DatasetOptions()
 
     @model_validator(mode="after")
     def _refuse_retracted(self) -> DatasetParams:
-        retracted = self.status == "retracted" or "duke" in self.name
+        retracted = (
+            self.status == "retracted" or "duke" in self.name or self.reader in RETRACTED_READERS
+        )
         if retracted and not self.allow_retracted:
             raise ValueError(
                 f"the dataset {self.name!r} was retracted by its authors; use another one, or set "
@@ -67,12 +129,23 @@ class DatasetParams(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _options_of_reader(self) -> DatasetParams:
+        allowed = READER_OPTIONS.get(self.reader, ())
+        for name in self.options.given():
+            if name not in allowed:
+                raise ValueError(
+                    f"dataset.options.{name} is no option of the reader {self.reader!r}, which has "
+                    f"{', '.join(allowed) or 'none'}; set it to null"
+                )
+        return self
+
 
 class IndexParams(_Section):
     """What counts as a usable image."""
 
-    min_side_px: PositiveInt = 8
-    max_pixels: PositiveInt = 50_000_000
+    min_side_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)] = 8
+    max_pixels: Annotated[int, Field(ge=1, lt=2**31)] = 50_000_000
     max_reject_rate: Fraction = 0.05
 
 
@@ -80,11 +153,22 @@ class PosesParams(_Section):
     """The poses in which every image is re-drawn."""
 
     source: Literal["standard", "file"] = "standard"
-    file: str | None = None
-    ids: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3, 4, 5, 6, 7, 8)
+    file: PathText | None = None
+    ids: Annotated[tuple[PoseId, ...], Field(min_length=1, max_length=256)] = (
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+    )
 
     @model_validator(mode="after")
     def _file_given(self) -> PosesParams:
+        if len(set(self.ids)) != len(self.ids):
+            raise ValueError(f"poses.ids has a number twice: {list(self.ids)}")
         if (self.source == "file") != (self.file is not None):
             raise ValueError("poses.file must be set when, and only when, poses.source is 'file'")
         return self
@@ -93,14 +177,14 @@ class PosesParams(_Section):
 class GenerateParams(_Section):
     """The generator, its sampling and the form in which pictures are stored."""
 
-    generator: Literal["ipg", "controlnet"] = "ipg"
-    model: str = "models/ipg-small"
+    generator: Literal["ipg", "controlnet", "none"] = "ipg"
+    model: PathText = "models/ipg-small"
     solver: Solver = "ddim"
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
     guidance_scale: Annotated[float, Field(ge=1.0, le=50.0)] = 1.0
     precision: Precision = "float32"
     noise: Noise = "per_pose"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 12580
+    seed: Seed = 12580
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
     distractors: bool = True
     format: PictureFormat = "png"
@@ -116,32 +200,52 @@ class GenerateParams(_Section):
 
 
 class InputSpecParams(_Section):
-    """The input that an exported network wants."""
+    """The input that a network wants."""
 
-    height_px: PositiveInt
-    width_px: PositiveInt
+    height_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+    width_px: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
     channel_order: ChannelOrder = "rgb"
-    max_value: Annotated[float, Field(gt=0)] = 1.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    max_value: Scale = 1.0
+    mean: tuple[Offset, Offset, Offset] = (0.0, 0.0, 0.0)
+    std: tuple[Scale, Scale, Scale] = (1.0, 1.0, 1.0)
+
+
+# Each family has its own narrower bounds.
+Option = bool | Annotated[int, Field(ge=0, le=1_000_000)] | Annotated[str, Field(max_length=1000)]
+
+
+def _pairs(options: Any) -> Any:  # noqa: ANN401 - a mapping from YAML; whatever else, pydantic says
+    """A mapping as pairs, so that parameters can be hashed."""
+    return tuple(options.items()) if isinstance(options, dict) else options or ()
 
 
 class FeaturesParams(_Section):
     """The feature network."""
 
-    extractor: Literal["efficientnet_lite0", "onnx", "openvino", "ipg_identity"] = (
-        "efficientnet_lite0"
-    )
-    model: str = "models/efficientnet-lite0"
-    output: str | None = None
-    dim: PositiveInt | None = None
+    extractor: str = "efficientnet_lite0"
+    options: Annotated[tuple[tuple[str, Option], ...], BeforeValidator(_pairs)] = ()
+    model: PathText = "models/efficientnet-lite0"
+    output: Text | None = None
+    dim: Annotated[int, Field(ge=1, le=65536)] | None = None
     input: InputSpecParams | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
 
+    @field_validator("extractor")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            family_of(value)
+        except ParamsError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @model_validator(mode="after")
-    def _exported_needs_declaration(self) -> FeaturesParams:
-        exported = self.extractor in ("onnx", "openvino")
-        if exported and self.input is None:
+    def _of_a_family(self) -> FeaturesParams:
+        try:
+            options_of(self.extractor, dict(self.options))
+        except ParamsError as error:
+            raise ValueError(str(error)) from None
+        if family_of(self.extractor).needs_input and self.input is None:
             raise ValueError(
                 f"features.extractor {self.extractor!r} needs features.input: height_px, width_px, "
                 "channel_order, max_value, mean, std"
@@ -159,7 +263,7 @@ class ValidateParams(_Section):
     min_pose_difference: Annotated[float, Field(ge=0, le=255)] = 1.0
     min_identity_similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
     max_collapsed_fraction: Fraction = 0.5
-    max_feature_drift: Annotated[float, Field(ge=0)] = 0.3
+    max_feature_drift: Annotated[float, Field(ge=0, le=1e6)] = 0.3
     max_map_drop: Fraction = 0.05
     map_drop: Consequence = "fail"
 
@@ -177,12 +281,18 @@ class _StepSections(_Section):
         return {name: getattr(self, name) for name in (*STEPS, *SCORING_STEPS) if name in names}
 
 
+class _CentralizeSection(_StepSections):
+    """What is centralized, and the parameters of steps on features."""
+
+    tracklets: Tracklets = "none"
+
+
 if TYPE_CHECKING:
-    CentralizeParams = _StepSections
+    CentralizeParams = _CentralizeSection
 else:
     CentralizeParams = create_model(
         "CentralizeParams",
-        __base__=_StepSections,
+        __base__=_CentralizeSection,
         **{name: (step.params, step.params()) for name, step in STEPS.items()},
     )
 
@@ -196,7 +306,7 @@ class _ScoreSection(_StepSections):
     permutations: str | None = None
     top_k: Annotated[int, Field(ge=1, le=1000)] = 50
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 if TYPE_CHECKING:
@@ -212,10 +322,10 @@ else:
 class ReportParams(_Section):
     """How much of it all the report shows with pictures."""
 
-    identities: PositiveInt = 24
-    ranked_queries: PositiveInt = 200
-    map_points: PositiveInt = 1500
-    seed: Annotated[int, Field(ge=0)] = 0
+    identities: Shown = 24
+    ranked_queries: Shown = 200
+    map_points: Shown = 1500
+    seed: Seed = 0
 
 
 class TuneParams(_Section):
@@ -223,11 +333,11 @@ class TuneParams(_Section):
 
     split: str = "train"
     folds: Annotated[int, Field(ge=2, le=20)] = 3
-    trials: PositiveInt = 60
-    max_k: PositiveInt = 10
-    eta: tuple[float, float] = (0.25, 8.0)
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 60
+    max_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    eta: tuple[Eta, Eta] = (0.25, 8.0)
     rerank: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @field_validator("eta")
     @classmethod
@@ -271,8 +381,10 @@ VARIANTS: dict[str, Chain] = {
 class Params(_Section):
     """All of params.yaml."""
 
-    variants: dict[Name, tuple[str, ...]] = VARIANTS
-    splits: Annotated[tuple[Name, ...], Field(min_length=1)]
+    variants: Annotated[
+        dict[Name, Annotated[tuple[str, ...], Field(max_length=20)]], Field(max_length=100)
+    ] = VARIANTS
+    splits: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100)]
     shards: int = 8
     dataset: DatasetParams
     index: IndexParams = IndexParams()
@@ -352,6 +464,11 @@ class Params(_Section):
         for key, name in named.items():
             if name not in self.splits:
                 raise ValueError(f"{key} is {name!r}, which is not among splits")
+        if self.score.query == self.score.gallery:
+            raise ValueError(
+                f"score.query and score.gallery are both {self.score.query!r}: every query would "
+                "find itself; name two different splits"
+            )
         used = {step for steps in self.variants.values() for step in feature_chain(steps)}
         for name in sorted(used):
             role = getattr(self.centralize.step(name), "reference", "own")
@@ -372,20 +489,10 @@ def load_params(path: Path) -> Params:
         The validated parameters.
 
     Raises:
-        ParamsError: The file is missing, is not YAML, or a value is not allowed; the message
-            lists every faulty key with what was given and what is allowed.
+        ParamsError: The file is missing, is not YAML, gives a key twice, or a value is not
+            allowed; the message lists every faulty key with what was given and what is allowed.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ParamsError(
-            f"there is no {path}; run from the project's root or name one with --params"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{path} must be a mapping of sections, got {type(raw).__name__}")
-    return parse_params(raw, str(path))
+    return parse_params(read_yaml(path), str(path))
 
 
 def parse_params(raw: dict[str, Any], source: str = "params") -> Params:
@@ -397,13 +504,59 @@ def parse_params(raw: dict[str, Any], source: str = "params") -> Params:
         raise ParamsError(f"{source} has {len(lines)} error(s):\n  " + "\n  ".join(lines)) from None
 
 
+def with_features(params: Params, changes: dict[str, Any]) -> Params:
+    """Parameters with some values of the section `features` replaced, validated again.
+
+    Raises:
+        ParamsError: A value is not allowed.
+    """
+    if not changes:
+        return params
+    kept = params.features.model_dump(exclude={"options"})
+    features = {**kept, "options": dict(params.features.options), **changes}
+    if "extractor" in changes and "options" not in changes:
+        features["options"] = {}  # those of another family
+    raw = {**params.model_dump(by_alias=True), "features": features}
+    return parse_params(raw, "the command line")
+
+
 def _explain(item: Any) -> str:  # noqa: ANN401 - pydantic's error records are untyped
     key = ".".join(str(part) for part in item["loc"]) or "params"
     if isinstance(item.get("ctx", {}).get("error"), ParamsError):  # a step's, which names its key
         return ".".join([*map(str, item["loc"][:-1]), item["msg"].removeprefix("Value error, ")])
     given = item["input"] if not isinstance(item["input"], dict) else "this section"
+    shown = _short.repr(given)
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{key}: unknown parameter (given {given!r}); remove it or correct its name"
+        return f"{key}: unknown parameter (given {shown}); {_meant(item['loc'])}"
     if item["type"] == "missing":
         return f"{key}: required, but not given"
-    return f"{key}: given {given!r}; {item['msg'].removeprefix('Value error, ')}"
+    if item["type"] == "int_parsing_size":
+        return f"{key}: given {shown}; far beyond any number that is allowed here"
+    return f"{key}: given {shown}; {item['msg'].removeprefix('Value error, ')}"
+
+
+def _meant(loc: tuple[str | int, ...]) -> str:
+    """What to do about an unknown key: the nearest known one where there is one."""
+    section: Any = Params
+    for part in loc[:-1]:
+        kinds = _fields(section).get(str(part), ())
+        section = next((kind for kind in kinds if _fields(kind)), None)
+    known = list(_fields(section))
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _fields(section: Any) -> dict[str, tuple[Any, ...]]:  # noqa: ANN401 - a model, a step's, or none
+    """Key -> the types its value may have, of a section or of a step's parameters."""
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return {
+            field.alias or name: (field.annotation, *get_args(field.annotation))
+            for name, field in section.model_fields.items()
+        }
+    if isinstance(section, type) and dataclasses.is_dataclass(section):
+        return {field.name: () for field in dataclasses.fields(section)}
+    return {}
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100

@@ -10,6 +10,8 @@ from tasks.tables import schema
 from tasks.tables.aside import read_kept
 from tasks.tables.store import write_table
 
+COMPLETED = "completed"  # the outcome of a run that did all it had to
+
 
 def read_runs(layout: schema.Layout) -> pa.Table | None:
     """All runs; `None` before the first. A damaged table is put aside, and its copy read."""

@@ -13,6 +13,9 @@ ORIGINAL_POSE_ID = -1
 TABLE_FOLDERS = ("index", "generated", "features", "quality", "centralized", "results")
 NOTES = b"pose2id.notes"  # in a file's metadata: what its reader should know, a line each
 
+# An image that cannot be used, or a file that is no image and is not meant to be one.
+REJECT_KINDS = ("unusable", "not_image")
+
 INDEX = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -23,6 +26,8 @@ INDEX = pa.schema(
         pa.field("modality", pa.string(), nullable=False),
         pa.field("clothes_id", pa.int32()),
         pa.field("distractor", pa.bool_(), nullable=False),
+        pa.field("tracklet_id", pa.string()),
+        pa.field("group", pa.string()),
         pa.field("width_px", pa.int32(), nullable=False),
         pa.field("height_px", pa.int32(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
@@ -34,6 +39,7 @@ REJECTS = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # of REJECT_KINDS
         pa.field("reason", pa.string(), nullable=False),
     ]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,17 +22,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder; on success it replaces `path`, synced to disk.
 
     A reader sees the old file or the new one, never a part. A kill leaves a `.tmp-` file, which
-    no reader takes for a table.
+    no reader takes for a table. The file has the rights that the umask leaves, no more.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".tmp-{secrets.token_hex(8)}{path.suffix}"
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -180,12 +180,12 @@ FILES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "text running backwards": (named("0604_c1s1_\u202egpj.jpg"), "cannot be printed"),
     "HTML in the name": (named(f"0605_c1s1_{ATTACK}.jpg"), "is not named"),
     "quotes in the name": (named("0606_c1s1_'\";DROP TABLE x--.jpg"), "is not named"),
-    "camera 0": (named("0607_c0s1_000001_00.jpg"), "is not named"),
-    "person beyond all numbers": (named("99999999999_c1s1_000001_00.jpg"), "is not named"),
-    "person below zero": (named("-1_c0.jpg"), "is not named"),
-    "no name": (named(".jpg"), "suffix"),
+    "camera 0": (named("0607_c0s1_000001_00.jpg"), "cameras from 1"),
+    "person beyond all numbers": (named("99999999999_c1s1_000001_00.jpg"), "99999999999"),
+    "person below zero": (named("-1_c0.jpg"), "cameras from 1"),
+    "no name": (named(".jpg"), "is not an image"),
     "shell in the name": (named("$(touch pwned)_`id`.jpg"), "is not named"),
-    "thumbnail database": (named("Thumbs.db"), "suffix"),
+    "thumbnail database": (named("Thumbs.db"), "is not an image"),
 }
 
 

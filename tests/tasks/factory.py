@@ -199,6 +199,8 @@ def _write_index(
                 "modality": "visible",
                 "clothes_id": None,
                 "distractor": bool(pid == 0),
+                "tracklet_id": None,
+                "group": None,
                 "width_px": spec.width_px,
                 "height_px": 2 * spec.width_px,
                 "sha256": hashlib.sha256(data).hexdigest(),
@@ -208,7 +210,12 @@ def _write_index(
     table = pa.Table.from_pylist(rows, schema=schema.INDEX)
     write_table(layout.index(split.name), table, producer="index")
     rejects = [
-        {"path": f"query/broken{end}.jpg", "split": "query", "reason": "cannot be decoded"}
+        {
+            "path": f"query/broken{end}.jpg",
+            "split": "query",
+            "kind": "unusable",
+            "reason": "cannot be decoded",
+        }
         for end in ("", "<b>")
     ]
     table = pa.Table.from_pylist(rejects if split.name == "query" else [], schema=schema.REJECTS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,10 +18,55 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.orchestration.serve import ServeError, secret_file, serving_environment
 from tasks.tables.store import read_table
 from tests.conftest import Project
 
 TIMEOUT_S = 600
+
+
+def test_the_servers_password_is_for_the_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    environment = serving_environment(tmp_path, 4200)
+    secret = environment["PREFECT_API_AUTH_STRING"]
+    assert secret == environment["PREFECT_SERVER_API_AUTH_STRING"]
+    assert len(secret) > 40
+    assert secret_file(tmp_path).stat().st_mode & 0o777 == 0o600
+    assert serving_environment(tmp_path, 4200)["PREFECT_API_AUTH_STRING"] == secret
+    secret_file(tmp_path).chmod(0o644)
+    with pytest.raises(ServeError, match="can be read by others"):
+        serving_environment(tmp_path, 4200)
+
+
+def test_a_password_of_the_users_own_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:mine")
+    assert serving_environment(tmp_path, 4200)["PREFECT_API_AUTH_STRING"] == "me:mine"
+    assert not secret_file(tmp_path).exists()
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://127.0.0.1:9", "gopher://x:1"])
+def test_a_proxy_never_stands_between_this_machine_and_itself(proxy):
+    code = """
+import urllib.request
+from flows.process.environment import prepare
+prepare()
+assert urllib.request.proxy_bypass("127.0.0.1")
+from flows.orchestration.prefect_server import NoServerError, connect
+try:
+    connect()
+except NoServerError as error:
+    print(error)
+"""
+    variables = {"ALL_PROXY": proxy, "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "no Prefect server answers" in done.stdout
+    assert ("ALL_PROXY may be why" in done.stdout) == (proxy == "gopher://x:1")
 
 
 class Served:
@@ -29,11 +76,16 @@ class Served:
         self.project = project
         self.url = f"http://127.0.0.1:{port}/api"
 
+    @property
+    def authorization(self) -> str:
+        secret = (self.project.root / ".cache/prefect-password").read_bytes()
+        return f"Basic {base64.b64encode(secret).decode()}"
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(
             f"{self.url}/{path}",
             data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", "Authorization": self.authorization},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
@@ -54,7 +106,7 @@ class Served:
             try:
                 if found := self.runs(*state_types):
                     return found[0]
-            except urllib.error.URLError:
+            except OSError:
                 pass  # the server is about to come up
             time.sleep(1)
         pytest.fail(f"no run became {state_types} within {TIMEOUT_S} s")
@@ -87,6 +139,10 @@ def served(ran_copy: Project) -> Iterator[Served]:
 @pytest.mark.slow
 def test_a_scheduled_run_goes_from_tick_to_result_and_a_second_is_refused(served: Served):
     running = served.wait_for("RUNNING", "COMPLETED")
+    with pytest.raises(urllib.error.HTTPError, match="401"):  # any other user of this machine
+        urllib.request.urlopen(
+            urllib.request.Request(f"{served.url}/flow_runs/filter", data=b"{}"), timeout=30
+        )
     assert running["auto_scheduled"]
     deployment = running["deployment_id"]
     if running["state_type"] == "RUNNING":

@@ -86,6 +86,20 @@ def test_the_lock_of_an_earlier_process_of_the_same_number_is_forgotten(root: Pa
     assert writers(root) == []
 
 
+def test_a_folder_without_git_is_no_obstacle_and_gives_git_back(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    mend_dvc_state(tmp_path)
+    with Repo(str(tmp_path)) as repo:
+        assert repo.reproduce() == []
+    (tmp_path / ".git").mkdir()
+    mend_dvc_state(tmp_path)
+    assert not (tmp_path / ".dvc/config.local").exists()
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = mine\n")
+    mend_dvc_state(tmp_path)
+    assert "mine" in (tmp_path / ".dvc/config.local").read_text()
+
+
 def fake_dvc(root: Path, path: str, content: bytes) -> Path:
     """A dvc.lock that names one out, and its copy in DVC's cache."""
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -119,7 +133,7 @@ def test_a_stale_index_leaves_the_run_cache_of_its_split_only(tmp_path: Path) ->
     for split in ("query", "gallery"):
         entries[split] = tmp_path / ".dvc" / "cache" / "runs" / "ab" / split / "entry"
         entries[split].parent.mkdir(parents=True)
-        text = f"cmd: python -m flows.stage index {split}\nouts:\n- path: x\n"
+        text = f"cmd: env PATH=... pose2id stage index\n  {split}\nouts:\n- path: x\n"
         entries[split].write_text(text, encoding="utf-8")
         write_table(Layout(tmp_path).index(split), pa.table({"a": [1]}), producer="p")
     forget_index(tmp_path, "query")

@@ -241,3 +241,20 @@ def test_random_damage_never_escapes_as_another_error():
         except DataError:
             refused += 1
     assert refused > 50
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_samples_of_any_bit_depth_fill_eight_bits(bits, file_format):
+    """Thermal cameras put 12 or 14 bits into 16-bit files."""
+    top = (1 << bits) - 1
+    samples = np.linspace(0, top, 256).round().astype(np.uint16).reshape(16, 16)
+    samples[-1, -1] = top
+    decoded = np.asarray(decode_rgb(_encoded(Image.fromarray(samples), file_format)))[:, :, 0]
+    assert np.array_equal(decoded, samples >> (bits - 8))
+    assert (int(decoded.min()), int(decoded.max())) == (0, 255)
+
+
+def test_a_black_picture_of_sixteen_bits_stays_black():
+    black = Image.fromarray(np.zeros((16, 16), np.uint16))
+    assert not np.asarray(decode_rgb(_encoded(black, "PNG"))).any()

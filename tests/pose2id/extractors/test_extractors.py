@@ -16,9 +16,9 @@ from PIL import Image
 from pose2id.errors import DataError, MissingDependencyError, ParamsError, WeightsError
 from pose2id.extractors.base import InputSpec
 from pose2id.extractors.batching import extract
-from pose2id.extractors.efficientnet import INPUT_SPEC, EfficientNetExtractor, shipped_weights
+from pose2id.extractors.efficientnet import INPUT_SPEC, from_weights, shipped_weights
 from pose2id.extractors.preprocess import fingerprint, normalize
-from pose2id.extractors.registry import make_extractor, pick_device
+from pose2id.extractors.registry import load_extractor, pick_device
 
 SMALL = replace(INPUT_SPEC, height_px=64, width_px=32)
 TINY = InputSpec(height_px=16, width_px=8, channel_order="bgr", max_value=255.0)
@@ -39,7 +39,7 @@ def _png(array):
 
 @pytest.fixture(scope="module")
 def lite0():
-    return EfficientNetExtractor(input_spec=SMALL)
+    return from_weights(shipped_weights(), SMALL)
 
 
 def _pictures(n, spec=SMALL):
@@ -53,7 +53,7 @@ def _pictures(n, spec=SMALL):
 
 def test_lite0_gives_the_published_networks_features():
     # Made once with the package efficientnet-lite-pytorch 0.1.0 on the same input and weights.
-    feature = EfficientNetExtractor()(_pattern(160, 80)[None])
+    feature = from_weights(shipped_weights())(_pattern(160, 80)[None])
     assert feature.shape == (1, 1280)
     assert feature.dtype == np.float32
     golden = np.load(Path(__file__).with_name("efficientnet_lite0_golden.npy"))
@@ -76,13 +76,13 @@ def test_lite0_refuses_other_sizes_and_dtypes(lite0):
 def test_lite0_fingerprint_follows_weights_and_input_not_paths(tmp_path, lite0):
     copy = tmp_path / "elsewhere.pth"
     copy.write_bytes(shipped_weights().read_bytes())
-    assert EfficientNetExtractor(copy, SMALL).fingerprint == lite0.fingerprint
+    assert from_weights(copy, SMALL).fingerprint == lite0.fingerprint
     other_input = replace(SMALL, mean=(0.0, 0.0, 0.0))
-    assert EfficientNetExtractor(copy, other_input).fingerprint != lite0.fingerprint
+    assert from_weights(copy, other_input).fingerprint != lite0.fingerprint
     state = torch.load(copy, weights_only=True)
     state["_bn0.bias"][0] += 1
     torch.save(state, copy)
-    assert EfficientNetExtractor(copy, SMALL).fingerprint != lite0.fingerprint
+    assert from_weights(copy, SMALL).fingerprint != lite0.fingerprint
 
 
 def test_lite0_refuses_foreign_and_unsafe_weights(tmp_path):
@@ -92,9 +92,9 @@ def test_lite0_refuses_foreign_and_unsafe_weights(tmp_path):
     text.write_text("not weights")
     for path in (foreign, unsafe, text):
         with pytest.raises(WeightsError, match="EfficientNet-Lite0"):
-            EfficientNetExtractor(path, SMALL)
+            from_weights(path, SMALL)
     with pytest.raises(WeightsError, match="No such file"):
-        EfficientNetExtractor(tmp_path / "gone.pth", SMALL)
+        from_weights(tmp_path / "gone.pth", SMALL)
 
 
 def test_lite0_without_its_wheel_says_what_to_install(monkeypatch):
@@ -105,13 +105,13 @@ def test_lite0_without_its_wheel_says_what_to_install(monkeypatch):
 
 def test_registry_says_what_is_needed():
     with pytest.raises(ParamsError, match="efficientnet_lite0"):
-        make_extractor("resnet50")
+        load_extractor("resnet50")
     with pytest.raises(ParamsError, match=r"features\.input"):
-        make_extractor("onnx", model=Path("net.onnx"))
+        load_extractor("onnx", model=Path("net.onnx"))
     with pytest.raises(ParamsError, match=r"features\.output"):
-        make_extractor("efficientnet_lite0", output="x")
+        load_extractor("efficientnet_lite0", output="x")
     with pytest.raises(WeightsError, match=r"1280.*256"):
-        make_extractor("efficientnet_lite0", dim=256)
+        load_extractor("efficientnet_lite0", dim=256)
     with pytest.raises(ParamsError, match="'tpu'"):
         pick_device("tpu")
     assert pick_device("cpu").type == "cpu"
@@ -177,6 +177,7 @@ def test_decoding_stays_two_batches_ahead(lite0):
 
     class Counting:
         name, fingerprint, dim, input_spec = "counting", "", 2, TINY
+        side, files = "none", ()
 
         def __call__(self, images):
             asked_when_called.append(len(asked))
@@ -197,6 +198,7 @@ def test_decoding_stays_two_batches_ahead(lite0):
 def test_lying_extractor_is_caught():
     class Lying:
         name, fingerprint, dim, input_spec = "lying", "", 8, TINY
+        side, files = "none", ()
 
         def __call__(self, images):
             return np.zeros((len(images), 4), np.float32)

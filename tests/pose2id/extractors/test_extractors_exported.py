@@ -12,7 +12,7 @@ import pytest
 from pose2id.errors import MissingDependencyError, WeightsError
 from pose2id.extractors.base import InputSpec
 from pose2id.extractors.batching import extract
-from pose2id.extractors.registry import make_extractor
+from pose2id.extractors.registry import load_extractor
 
 SHARED = Path(__file__).parents[4] / "shared"
 REID = SHARED / "models/reid/0277/FP16/person-reidentification-retail-0277.xml"
@@ -76,8 +76,8 @@ def ir_file(tmp_path):
 
 @pytest.mark.parametrize("batch", ["B", 1, 2])
 def test_onnx_network_sees_the_declared_input(tmp_path, batch):
-    extractor = make_extractor(
-        "onnx", model=_onnx_file(tmp_path / "net.onnx", batch), input_spec=TINY, dim=4
+    extractor = load_extractor(
+        "onnx", model=_onnx_file(tmp_path / "net.onnx", batch), input=TINY, dim=4
     )
     pictures = _pictures(5)
     assert extractor.dim == 4
@@ -87,7 +87,7 @@ def test_onnx_network_sees_the_declared_input(tmp_path, batch):
 
 
 def test_openvino_network_sees_the_declared_input(ir_file):
-    extractor = make_extractor("openvino", model=ir_file(), input_spec=TINY)
+    extractor = load_extractor("openvino", model=ir_file(), input=TINY)
     pictures = _pictures(5)
     assert np.allclose(extractor(pictures), _expected(pictures), rtol=1e-5)
     assert np.array_equal(extractor(pictures[3:4])[0], extractor(pictures)[3])
@@ -95,58 +95,58 @@ def test_openvino_network_sees_the_declared_input(ir_file):
 
 def test_onnx_output_is_chosen_by_name(tmp_path):
     path = _onnx_file(tmp_path / "net.onnx", outputs=("feature", "pooled", "map"))
-    pooled = make_extractor("onnx", model=path, input_spec=TINY, output="pooled")
+    pooled = load_extractor("onnx", model=path, input=TINY, output="pooled")
     assert pooled.dim == 3
     with pytest.raises(WeightsError, match=r"'feature', 'pooled', 'map'.*none was named"):
-        make_extractor("onnx", model=path, input_spec=TINY)
+        load_extractor("onnx", model=path, input=TINY)
     with pytest.raises(WeightsError, match=r"'embedding' was asked for"):
-        make_extractor("onnx", model=path, input_spec=TINY, output="embedding")
+        load_extractor("onnx", model=path, input=TINY, output="embedding")
     with pytest.raises(WeightsError, match=r"\(1, 3, 16, 8\).*pooled feature"):
-        make_extractor("onnx", model=path, input_spec=TINY, output="map")
+        load_extractor("onnx", model=path, input=TINY, output="map")
 
 
 def test_openvino_output_is_chosen_by_name(ir_file):
     path = ir_file(outputs=("feature", "pooled"))
-    assert make_extractor("openvino", model=path, input_spec=TINY, output="pooled").dim == 3
+    assert load_extractor("openvino", model=path, input=TINY, output="pooled").dim == 3
     with pytest.raises(WeightsError, match="none was named"):
-        make_extractor("openvino", model=path, input_spec=TINY)
+        load_extractor("openvino", model=path, input=TINY)
 
 
 def test_wrong_dim_and_wrong_size_name_both_sides(tmp_path, ir_file):
     for name, path in (("onnx", _onnx_file(tmp_path / "net.onnx")), ("openvino", ir_file())):
         with pytest.raises(WeightsError, match=r"4 numbers; features\.dim declares 256"):
-            make_extractor(name, model=path, input_spec=TINY, dim=256)
+            load_extractor(name, model=path, input=TINY, dim=256)
         with pytest.raises(WeightsError, match=r"\(\?, 3, 16, 8\).*\(\?, 3, 64, 32\)"):
-            make_extractor(name, model=path, input_spec=OTHER_SIZE)
+            load_extractor(name, model=path, input=OTHER_SIZE)
 
 
 def test_missing_and_broken_networks_are_weights_errors(tmp_path, ir_file):
     broken = {"onnx": tmp_path / "broken.onnx", "openvino": tmp_path / "broken.xml"}
     for name, path in broken.items():
         with pytest.raises(WeightsError, match="there is no network"):
-            make_extractor(name, model=path, input_spec=TINY)
+            load_extractor(name, model=path, input=TINY)
         path.write_bytes(b"neither this nor that")
         path.with_suffix(".bin").write_bytes(b"")
         with pytest.raises(WeightsError, match="not a readable"):
-            make_extractor(name, model=path, input_spec=TINY)
+            load_extractor(name, model=path, input=TINY)
         with pytest.raises(WeightsError, match="a file ending in"):
-            make_extractor(name, model=tmp_path / "net.pth", input_spec=TINY)
+            load_extractor(name, model=tmp_path / "net.pth", input=TINY)
     ir_file().with_suffix(".bin").unlink()
     with pytest.raises(WeightsError, match=r"net\.bin"):
-        make_extractor("openvino", model=tmp_path / "net.xml", input_spec=TINY)
+        load_extractor("openvino", model=tmp_path / "net.xml", input=TINY)
 
 
 def test_external_onnx_weights_count_in_the_fingerprint(tmp_path):
     path = _onnx_file(tmp_path / "net.onnx", external=True)
     weights = tmp_path / "w.bin"
-    before = make_extractor("onnx", model=path, input_spec=TINY).fingerprint
+    before = load_extractor("onnx", model=path, input=TINY).fingerprint
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert make_extractor("onnx", model=path, input_spec=TINY).fingerprint != before
+    assert load_extractor("onnx", model=path, input=TINY).fingerprint != before
     weights.unlink()
     with pytest.raises(WeightsError, match=r"w\.bin"):
-        make_extractor("onnx", model=path, input_spec=TINY)
+        load_extractor("onnx", model=path, input=TINY)
 
 
 def test_exported_fingerprint_follows_content_input_and_output(tmp_path):
@@ -154,7 +154,7 @@ def test_exported_fingerprint_follows_content_input_and_output(tmp_path):
     second = _onnx_file(tmp_path / "b.onnx", outputs=("feature", "pooled"))
 
     def of(path, spec=TINY, output="feature"):
-        return make_extractor("onnx", model=path, input_spec=spec, output=output).fingerprint
+        return load_extractor("onnx", model=path, input=spec, output=output).fingerprint
 
     assert of(first) == of(second)
     assert of(first, output="pooled") != of(first)
@@ -167,7 +167,7 @@ def test_missing_runtime_names_the_extra(tmp_path, monkeypatch, name, module):
     path.with_suffix(".bin").write_bytes(b"")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingDependencyError, match=rf"pose2id\[{name}\]"):
-        make_extractor(name, model=path, input_spec=TINY)
+        load_extractor(name, model=path, input=TINY)
 
 
 @pytest.mark.skipif(
@@ -176,7 +176,7 @@ def test_missing_runtime_names_the_extra(tmp_path, monkeypatch, name, module):
 def test_real_reid_network_tells_real_persons_apart():
     pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
     spec = InputSpec(256, 128, channel_order="bgr", max_value=255.0)
-    extractor = make_extractor("openvino", model=REID, input_spec=spec, dim=256)
+    extractor = load_extractor("openvino", model=REID, input=spec, dim=256)
     paths = sorted((CUHK03 / "query").glob("*.jpg"))[:40]  # 20 persons, one picture per camera
     features, failures = extract(extractor, [path.read_bytes for path in paths], batch_size=8)
     assert failures == {}

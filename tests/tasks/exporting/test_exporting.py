@@ -1,6 +1,9 @@
 import csv
+import dataclasses
 import io
 import json
+import os
+import stat
 import tarfile
 
 import numpy as np
@@ -291,6 +294,7 @@ def test_the_manifest_says_what_was_exported(project, tmp_path):
         "counts": {"query": 9},
         "dataset": "tiny",
         "format": "webdataset",
+        "files": ["query-000000.tar", "export.json"],
         "generators": ["a" * 64],
         "licence": "CC0-1.0",
         "status": "open",
@@ -327,3 +331,106 @@ def test_stored_pictures_leave_pixel_for_pixel(project, tmp_path):
         left = Image.open(io.BytesIO(contents[name.replace(".json", ".png")]))
         right = Image.open(io.BytesIO(stored[fact["image_id"], fact["pose_id"]]))
         np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+
+
+def test_replacing_an_export_deletes_only_what_it_wrote(project, tmp_path, caplog):
+    target = tmp_path / "out"
+    run(project, target, "folders")
+    (target / "notes.txt").write_text("mine")
+    (target / "query_gen/pose1/mine.jpg").write_bytes(b"mine")
+    (target / "mine/deep").mkdir(parents=True)
+    (target / "link").symlink_to(tmp_path)
+    listed = json.loads((target / "export.json").read_text())["files"]
+    assert "query_gen/labels.csv" in listed
+    run(project, target, "npy", overwrite=True)
+    kept = {p.relative_to(target).as_posix() for p in target.rglob("*") if "link/" not in str(p)}
+    assert {"notes.txt", "query_gen/pose1/mine.jpg", "mine/deep", "link", "query.npy"} <= kept
+    assert "query_gen/labels.csv" not in kept
+    assert "kept in" in caplog.text
+    assert "notes.txt, query_gen/pose1/mine.jpg" in caplog.text
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    run(project, target, "npy", overwrite=True)
+    assert (target / "query_gen/pose1/mine.jpg").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"files": 3}',
+        '{"files": []}',
+        "[" * 100_000,
+        '{"files": ["../../x", "/x"]}',
+    ],
+    ids=lambda text: text[:20] or "empty",
+)
+def test_a_folder_with_somebody_elses_manifest_is_never_touched(project, tmp_path, manifest):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "export.json").write_text(manifest)
+    (target / "thesis.tex").write_text("mine")
+    with pytest.raises(DataError, match="--out"):
+        run(project, target, "npy", splits=("query",), overwrite=True)
+    assert (target / "thesis.tex").read_text() == "mine"
+    assert (target / "export.json").read_text() == manifest
+
+
+def test_a_manifest_cannot_name_files_elsewhere(project, tmp_path):
+    target = tmp_path / "out"
+    run(project, target, "npy", splits=("query",))
+    facts = json.loads((target / "export.json").read_text())
+    facts["files"] += ["../precious", str(tmp_path / "precious"), "a\0b", 3, "."]
+    (target / "export.json").write_text(json.dumps(facts))
+    (tmp_path / "precious").write_text("mine")
+    run(project, target, "npy", splits=("query",), overwrite=True)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_foreign_file_in_the_way_is_named(project, tmp_path):
+    target = tmp_path / "out"
+    run(project, target, "npy", splits=("query",))
+    (target / "query.pt").write_text("mine")
+    with pytest.raises(DataError, match=r"query\.pt was not written by the earlier export"):
+        run(project, target, "pt", splits=("query",), overwrite=True)
+    assert (target / "query.pt").read_text() == "mine"
+    assert (target / "query.npy").is_file()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("name", ["file/below", "n" * 300, "nul\0", "/proc/x/y", "loop/x"])
+def test_an_impossible_target_is_one_line(project, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="--out"):
+        run(project, tmp_path / name, "npy", splits=("query",))
+
+
+def test_names_of_any_length_go_into_a_webdataset(project, tmp_path):
+    layout, _ = project
+    pictures = SplitPictures(layout, "query")
+    first = next(iter(pictures))
+    long = f"query/{'0001_c1s1_' * 20}"
+    source = first.source | {"image_id": long}
+    picture = dataclasses.replace(first, image_id=long, source=source)
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        webdataset_format._add_sample(tar, picture)
+    with tarfile.open(path) as tar:
+        names = tar.getnames()
+    assert {name.partition(".")[0] for name in names} == {picture.flat_name}
+    assert len(picture.flat_name) > 100
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_exports_have_the_rights_that_the_umask_leaves(project, tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        run(project, tmp_path / "out", "hf")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {mode}
+    folders = [tmp_path / "out", *(p for p in (tmp_path / "out").rglob("*") if p.is_dir())]
+    assert {stat.S_IMODE(p.stat().st_mode) for p in folders} == {0o777 & ~umask}

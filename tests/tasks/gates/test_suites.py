@@ -118,6 +118,17 @@ def test_mostly_constant_dimensions_are_a_collapse() -> None:
     assert unmet(dimensions_suite(found, lenient)) == {}
 
 
+def test_equal_originals_are_a_collapse_however_their_pictures_differ() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 10)).astype(np.float32)
+    found = {
+        "original": FeatureStatistics.of(np.ones((20, 10), np.float32)),
+        "generated": FeatureStatistics.of(rows),
+    }
+    assert unmet(dimensions_suite(found, params_of()))["collapsed_feature"].n_unexpected == 10
+    found["original"] = FeatureStatistics.of(rows[:10])
+    assert unmet(dimensions_suite(found, params_of())) == {}
+
+
 def test_the_first_run_has_nothing_to_compare_with_and_the_next_one_has(tmp_path: Path) -> None:
     params = write_project(tmp_path, replace(SMALL, identities=MIN_DRIFT_ROWS))
     layout = Layout(tmp_path)

@@ -2,10 +2,12 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 
 from tasks.reporting.runs import write_runs_part
 from tasks.reporting.studies import write_studies_part
 from tasks.tables import schema
+from tasks.tables.history import append_run
 from tasks.tables.schema import Layout
 from tasks.tables.store import write_table
 
@@ -56,6 +58,28 @@ def test_runs_are_listed_newest_first_and_escaped(tmp_path):
     assert "&lt;i&gt;flow" in html
     assert "index 1.5 s" in html
     assert "c0ffee" in html
+
+
+def test_a_failed_run_is_not_credited_with_the_scores_it_found(tmp_path):
+    html = page(tmp_path, [run(0, 0.1), run(1, 0.77, "score failed")])
+    assert "10.0" in html
+    assert "77.0" not in html
+
+
+@pytest.mark.parametrize(("outcome", "kept"), [("completed", True), ("score failed", False)])
+def test_only_a_completed_run_records_scores(tmp_path, outcome, kept):
+    layout = Layout(tmp_path)
+    layout.results.mkdir(parents=True)
+    (layout.results / "metrics.json").write_text('{"base": {"mAP": 0.5}}')
+    row = append_run(
+        tmp_path,
+        started=datetime(2026, 5, 1, tzinfo=UTC),
+        duration_s=1.0,
+        trigger="flow",
+        outcome=outcome,
+        stage_seconds={},
+    )
+    assert ("0.5" in row["metrics_json"]) == kept
 
 
 def test_two_runs_make_a_history_curve(tmp_path):

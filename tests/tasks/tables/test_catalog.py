@@ -1,15 +1,18 @@
 import hashlib
+import shutil
 
 import duckdb
 import pytest
 
 from pose2id.errors import DataError
-from tasks.tables.catalog import build_catalog, connect, create_views, fill_paths, read_statements
+from tasks.reporting.tables import open_tables
+from tasks.tables.catalog import build_catalog, fill_paths, open_views, read_statements
+from tasks.tables.questions import open_for_questions
 from tasks.tables.schema import Layout
 from tests.tasks.factory import Spec, write_project
 
 SPLITS = ("query", "gallery")
-BY_OTHER_COMMANDS = {"ablation", "runs", "tuning"}  # their files are no outs of the stages
+BY_OTHER_COMMANDS = {"ablation", "tuning"}  # their files are no outs of the stages
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +25,18 @@ def project(tmp_path_factory):
 def test_every_table_of_a_finished_run_has_a_view(project):
     catalog = build_catalog(project, SPLITS)
     assert set(catalog.views) == {
-        *("index", "rejects", "poses", "generated", "features", "quality", "expectations"),
+        *(
+            "index",
+            "rejects",
+            "not_images",
+            "poses",
+            "generated",
+            "features",
+            "quality",
+            "expectations",
+        ),
         *("centralized", "summary", "compared", "cmc", "queries", "identities", "rankings"),
+        "runs",
     }
     assert set(catalog.left_out) == BY_OTHER_COMMANDS
 
@@ -38,10 +51,10 @@ def test_views_are_read_with_plain_duckdb_from_the_root(project, monkeypatch):
         assert connection.sql(count).fetchall() == [(24,)]
 
 
-def test_connect_reads_them_from_anywhere(project, monkeypatch, tmp_path):
-    build_catalog(project, SPLITS)
+def test_views_in_memory_are_read_from_anywhere(project, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with connect(project.database, project.root, read_only=True) as connection:
+    with open_views(project, SPLITS) as (connection, made):
+        assert "queries" in made
         assert connection.sql("SELECT count(*) FROM queries").fetchall() == [(12,)]
         install = "SELECT value FROM duckdb_settings() WHERE name = 'autoinstall_known_extensions'"
         assert connection.sql(install).fetchall() == [("false",)]
@@ -50,34 +63,75 @@ def test_connect_reads_them_from_anywhere(project, monkeypatch, tmp_path):
 def test_another_project_in_the_working_directory_is_not_mixed_up(project, monkeypatch, tmp_path):
     write_project(tmp_path, Spec(identities=2, dim=4))
     monkeypatch.chdir(tmp_path)
-    build_catalog(project, SPLITS)
-    with connect(None, tmp_path) as connection:
-        create_views(connection, project, SPLITS, f"{project.root}/")
+    with open_views(project, SPLITS) as (connection, _):
         assert connection.sql("SELECT DISTINCT len(feature) FROM features").fetchall() == [(16,)]
+    build_catalog(project, SPLITS)
     monkeypatch.chdir(project.root)
-    with connect(project.database, project.root) as connection:
+    with duckdb.connect("data/pose2id.duckdb", read_only=True) as connection:
         assert connection.sql("SELECT DISTINCT len(feature) FROM features").fetchall() == [(16,)]
 
 
-def test_index_does_not_swallow_the_rejects_beside_it(project, monkeypatch):
-    monkeypatch.chdir(project.root)
-    build_catalog(project, SPLITS)
-    with connect(project.database, project.root) as connection:
+ODD_NAMES = [
+    *("a*b", "**", "a?b", "a[b]", "[a-z]", "[", "a]b", "a,b", "a\\b", "\\", "\\*", "a'b", 'a"b'),
+    *("a b", "a\nb", "a\tb", "Köln-日本", "-dash", "a%20b", "a#b", "a$HOME", "~", "a{b,c}", "a;b"),
+    *("a:b", "s3:", "http:", "a=b", "(a)", "a&b", "a|b", "x'); DROP VIEW y; --"),
+]
+
+
+@pytest.fixture(scope="module")
+def odd_projects(tmp_path_factory):
+    """Projects side by side, each a neighbour that another's name could match as a pattern."""
+    root = tmp_path_factory.mktemp("odd")
+    first = root / "axb"
+    write_project(first, Spec(identities=2, dim=4, poses=1))
+    for name in ["a", "b", "aab", *ODD_NAMES]:
+        shutil.copytree(first, root / name)
+    return root
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_project_in_an_oddly_named_folder_sees_its_own_rows_alone(
+    odd_projects, monkeypatch, name
+):
+    layout = Layout(odd_projects / name)
+    count = "SELECT count(*), count(DISTINCT image_id) FROM features WHERE pose_id = -1"
+    with open_views(layout, SPLITS) as (connection, made):
+        assert len(made) >= 13
+        assert connection.sql(count).fetchall() == [(13, 13)]
+        assert connection.sql("SELECT count(*) FROM poses").fetchall() == [(1,)]
+    build_catalog(layout, SPLITS)
+    monkeypatch.chdir(layout.root)
+    with duckdb.connect("data/pose2id.duckdb", read_only=True) as connection:
+        assert connection.sql(count).fetchall() == [(13, 13)]
+    with open_for_questions(Layout(), SPLITS) as connection:
+        assert connection.sql(count).fetchall() == [(13, 13)]
+        assert connection.sql("FROM read_parquet('data/poses.parquet')").fetchall()
+
+
+def test_the_reports_tables_count_an_oddly_named_projects_rows(odd_projects, tmp_path):
+    params = write_project(tmp_path, Spec(identities=2, dim=4, poses=1))
+    for name in ("a*b", "[a-z]", "a,b", "\\*"):
+        scratch = odd_projects / name / "scratch"
+        scratch.mkdir()
+        with open_tables(Layout(scratch.parent), params, scratch) as tables:
+            assert [tables.count(view) for view in ("index", "features")] == [13, 26]
+
+
+def test_index_does_not_swallow_the_rejects_beside_it(project):
+    with open_views(project, SPLITS) as (connection, _):
         assert connection.sql("SELECT count(*) FROM rejects").fetchall() == [(2,)]
         assert connection.sql('SELECT count(*) FROM "index" WHERE image_id IS NULL').fetchall() == [
             (0,)
         ]
 
 
-def test_variants_of_different_width_are_one_view(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_variants_of_different_width_are_one_view(tmp_path):
     write_project(tmp_path, Spec(identities=2, dim=8))
     wide = Layout(tmp_path).centralized("query") / "ipg.parquet"
     other = tmp_path / "other"
     write_project(other, Spec(identities=2, dim=24))
     (Layout(other).centralized("query") / "ipg.parquet").replace(wide)
-    build_catalog(Layout(tmp_path), SPLITS)
-    with connect(Layout(tmp_path).database, tmp_path) as connection:
+    with open_views(Layout(tmp_path), SPLITS) as (connection, _):
         widths = "SELECT DISTINCT len(feature) FROM centralized ORDER BY 1"
         assert connection.sql(widths).fetchall() == [(8,), (24,)]
 
@@ -89,7 +143,7 @@ def test_views_without_files_are_left_out_and_named(tmp_path, monkeypatch):
     (tmp_path / "data/index/gallery.parquet").unlink()
     catalog = build_catalog(Layout(tmp_path), SPLITS)
     assert set(catalog.left_out) == {"rankings", *BY_OTHER_COMMANDS}
-    with connect(catalog.path, tmp_path) as connection:
+    with open_views(Layout(tmp_path), SPLITS) as (connection, _):
         assert connection.sql('SELECT DISTINCT split FROM "index"').fetchall() == [("query",)]
 
 
@@ -97,7 +151,7 @@ def test_an_open_reader_survives_a_rebuild(project, monkeypatch):
     monkeypatch.chdir(project.root)
     build_catalog(project, SPLITS)
     before = project.database.stat().st_ino
-    with connect(project.database, project.root, read_only=True) as reader:
+    with duckdb.connect("data/pose2id.duckdb", read_only=True) as reader:
         build_catalog(project, SPLITS)
         assert reader.sql("SELECT count(*) FROM queries").fetchall() == [(12,)]
     assert project.database.stat().st_ino != before

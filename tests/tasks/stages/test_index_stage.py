@@ -1,0 +1,77 @@
+"""The index stage: every file is an image, a reject with its reason, or no image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pose2id.datasets.base import Official
+from pose2id.datasets.market1501 import MarketReader
+from pose2id.errors import QualityError
+from tasks.gates.index import counts_suite
+from tasks.gates.running import Gates
+from tasks.stages import index
+from tasks.tables.params import Params, parse_params
+from tasks.tables.schema import Layout
+from tasks.tables.store import read_table
+from tests.layouts import picture
+
+GOOD = [f"{pid:04d}_c{camera}s1_000001_00.jpg" for pid in (1, 2) for camera in (1, 2)]
+
+
+def project(root: Path, *others: str, name: str = "mine") -> Params:
+    """Four images and other files in the split `query`."""
+    folder = root / "data/raw/query"
+    folder.mkdir(parents=True)
+    for number, file in enumerate([*GOOD, *others]):
+        (folder / file).write_bytes(picture(number, ".jpg"))
+    return parse_params(
+        {
+            "splits": ["query", "gallery"],
+            "dataset": {
+                **{"name": name, "reader": "market1501", "root": "data/raw"},
+                **{"licence": "own", "status": "private"},
+            },
+            "variants": {"base": []},
+            "score": {"query": "query", "gallery": "gallery"},
+        }
+    )
+
+
+def run(params: Params, root: Path) -> tuple[str, ...]:
+    (job,) = index.plan(params, root, "query")
+    return index.run_shard(job).notes
+
+
+def test_files_that_are_no_images_do_not_fail_the_stage(tmp_path):
+    others = ["Thumbs.db", ".DS_Store", "._x.jpg", "a.json", "b.txt", "desktop.ini"]
+    notes = run(project(tmp_path, *others), tmp_path)
+    assert notes == ("0 rejected", "0 junk skipped", "6 files that are no images")
+    rows = read_table(Layout(tmp_path).rejects("query")).to_pylist()
+    assert [row["path"] for row in rows] == sorted(f"query/{name}" for name in others)
+    assert {row["kind"] for row in rows} == {"not_image"}
+
+
+def test_images_that_cannot_be_used_still_do(tmp_path):
+    params = project(tmp_path, "portrait.jpg", "a.gif", "notes.txt")
+    with pytest.raises(QualityError, match="2 of 6 files"):
+        run(params, tmp_path)
+    rows = read_table(Layout(tmp_path).rejects("query")).to_pylist()
+    assert [row["kind"] for row in rows] == ["unusable", "unusable", "not_image"]
+
+
+def test_numbers_unlike_the_published_ones_are_told_and_stop_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(MarketReader, "official", {"query": Official((6, 5), (2,))})
+    params = project(tmp_path, name="market1501")
+    assert run(params, tmp_path)[3:] == ("query: 6 or 5 images expected, 4 found",)
+    suite = counts_suite(Layout(tmp_path), "query", params)
+    found = {outcome.check.kwargs["column"]: outcome for outcome in Gates().run(suite)}
+    assert (found["images"].success, found["people"].success) == (False, True)
+    assert {outcome.check.severity for outcome in found.values()} == {"warn"}
+
+
+def test_other_datasets_in_the_same_layout_are_not_counted(tmp_path):
+    params = project(tmp_path)
+    assert len(run(params, tmp_path)) == 3
+    assert counts_suite(Layout(tmp_path), "query", params) is None
