@@ -40,8 +40,9 @@ const enlarge = (picture, caption, beside, heading) => {
   const close = make("button", { type: "button" }, "Close");
   const large = make("img", { src: picture, alt: caption, class: "large" });
   const strip = make("div", { class: "strip" }, ...beside);
-  const dialog = make("dialog", { "aria-label": caption }, make("p", {}, make("b", {}, caption)),
-    make("div", { class: "beside" }, large, make("div", {}, make("p", {}, heading), strip)), close);
+  const dialog = make("dialog", { "aria-label": caption },
+    make("p", { class: "head" }, make("b", {}, caption), close),
+    make("div", { class: "beside" }, large, make("div", {}, make("p", {}, heading), strip)));
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   dialog.addEventListener("close", () => dialog.remove());
