@@ -30,8 +30,8 @@ from benchmarks.generation_measures import (
 )
 from pose2id.choices import Solver
 from pose2id.extractors.base import Extractor, InputSpec
-from pose2id.extractors.efficientnet import EfficientNetExtractor
 from pose2id.extractors.preprocess import normalize, resize
+from pose2id.extractors.registry import load_extractor
 from pose2id.features import l2_normalize
 from pose2id.generation.checkpoints import load_model, load_part
 from pose2id.generation.identity_net import IdentityNet
@@ -206,7 +206,7 @@ def report(arguments: argparse.Namespace) -> str:
     model, fingerprint = load_model(folder)
     drawn = generate(IpgGenerator(model, fingerprint, default, device="cpu"), world)
     save_grid(world, drawn, arguments.picture)
-    extractor = EfficientNetExtractor()
+    extractor = load_extractor("efficientnet_lite0", device="cpu")
     studio = world.studio[world.person]
     lines = [
         f"{people} people and {cameras} cameras of renderer seed {SEED}; {default.solver}, "

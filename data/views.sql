@@ -15,6 +15,11 @@ CREATE VIEW not_images AS
 SELECT path, split FROM read_parquet('data/index/{split}.rejects.parquet')
 WHERE kind = 'not_image';
 
+-- Key points of real images, where something asked for them.
+CREATE VIEW keypoints AS
+SELECT split_part(image_id, '/', 1) AS split, *
+FROM read_parquet('data/keypoints/{split}/part-*.parquet');
+
 -- Key points of the poses in which images are re-drawn.
 CREATE VIEW poses AS
 SELECT * FROM read_parquet('data/poses.parquet');

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pose2id.bootstrap import paired_bootstrap
-    from pose2id.features import l2_normalize
     from pose2id.extractors.registry import load_extractor
+    from pose2id.features import l2_normalize
     from pose2id.generation.ipg import IpgGenerator
     from pose2id.metrics.density import identity_density
     from pose2id.metrics.evaluate import evaluate

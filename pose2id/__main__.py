@@ -30,9 +30,7 @@ def main() -> None:
 
 
 def _refusal(reason: str) -> int:
-    sys.stderr.write(
-        f"error: {reason} make demo); this is the library alone: import pose2id\n"
-    )
+    sys.stderr.write(f"error: {reason} make demo); this is the library alone: import pose2id\n")
     return 2
 
 

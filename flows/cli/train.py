@@ -50,7 +50,8 @@ def training_progress() -> Iterator[None]:
 @app.command()
 def pictures(config: Config) -> None:
     """Render or read all training pictures; the other commands do this too when needed."""
-    from tasks.studies.training import open_pool, read_recipe_file
+    from tasks.studies.training import read_recipe_file
+    from tasks.studies.training_data import open_pool
 
     open_pool(read_recipe_file(config))
 

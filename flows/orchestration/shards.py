@@ -97,7 +97,7 @@ def run_with_retries(job: Job, retries: int) -> ShardReport:
 def _n_workers(job: Job, runtime: RuntimeParams) -> int:
     """Shards at once; by default one per core, as each computes on one, or one for a GPU."""
     if runtime.workers == "auto" and runtime.device != "cpu" and job.stage in NETWORK_STAGES:
-        from pose2id.generation.devices import resolve_device
+        from pose2id.devices import resolve_device
 
         if resolve_device(runtime.device).type != "cpu":
             return 1

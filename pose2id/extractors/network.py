@@ -40,6 +40,9 @@ class TorchExtractor:
         n_sides: How many cameras or modalities it knows.
         pick: Takes the feature out of what the network returns.
 
+    Attributes:
+        network: The network itself, which gives gradients.
+
     Raises:
         WeightsError: The network fails on a picture, or what it gives is no feature.
     """
@@ -61,7 +64,7 @@ class TorchExtractor:
         self.name, self.fingerprint, self.input_spec = name, fingerprint, input_spec
         self.files, self.side, self._n_sides = files, side, n_sides
         self._device = device or torch.device("cpu")
-        self._network, self._pick = network.to(self._device), pick
+        self.network, self._pick = network.to(self._device), pick
         black = np.zeros((1, input_spec.height_px, input_spec.width_px, 3), dtype=np.uint8)
         self.dim = check_dim(Path(name), self(black).shape[1], dim)
 
@@ -115,7 +118,7 @@ class TorchExtractor:
 
     def _run(self, inputs: tuple[Tensor, ...]) -> Any:  # noqa: ANN401 - whatever it returns
         try:
-            return self._network(*inputs)
+            return self.network(*inputs)
         except torch.OutOfMemoryError:
             raise  # a smaller batch helps; the weights are fine
         except FAILURES as error:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from pose2id.choices import Device
+from pose2id.devices import resolve_device
 from pose2id.errors import ParamsError
 from pose2id.extractors.base import Extractor, InputSpec, Request
 from pose2id.extractors.families import PRECOMPUTED, family_of, options_of
@@ -23,7 +23,7 @@ def load_extractor(
     input: InputSpec | None = None,
     output: str | None = None,
     dim: int | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     options: Mapping[str, Any] | None = None,
 ) -> Extractor:
     """Loads a feature network.
@@ -63,27 +63,7 @@ def load_extractor(
         )
     if output is not None and family.module not in ("onnx", "openvino", "torch_module"):
         raise ParamsError(f"features.output is not for the extractor {name!r}; leave it out")
-    request = Request(name, Path(model or ""), checked, input, output, dim, pick_device(device))
+    request = Request(name, Path(model or ""), checked, input, output, dim, resolve_device(device))
     loader = importlib.import_module(f"pose2id.extractors.{family.module}")
     extractor: Extractor = loader.load(request)
     return extractor
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of a name; `auto` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        ParamsError: The name is unknown or the device is not there.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return torch.device(next(device for device, is_there in there.items() if is_there))
-    if name not in there:
-        raise ParamsError(f"runtime.device is {name!r}; auto, cpu, cuda or mps is allowed")
-    if not there[name]:
-        raise ParamsError(f"runtime.device is {name!r}, but this machine has none; use auto or cpu")
-    return torch.device(name)

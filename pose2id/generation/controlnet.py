@@ -26,9 +26,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pose2id.choices import Device
+from pose2id.devices import resolve_device
 from pose2id.errors import MissingDependencyError, ParamsError, WeightsError
 from pose2id.generation.call_checks import check_call
-from pose2id.generation.devices import resolve_device
 from pose2id.generation.pictures import to_uint8
 from pose2id.generation.sampler import start_noise
 from pose2id.generation.state_dicts import digest_of

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from pose2id.choices import Device, Precision, Solver
+from pose2id.devices import resolve_device, resolve_dtype
 from pose2id.errors import ParamsError
 from pose2id.generation.call_checks import check_call, padding
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.cpu_linear import convolve_linears
-from pose2id.generation.devices import resolve_device, resolve_dtype
 from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import image_batch, skeleton_batch, to_uint8
 from pose2id.generation.reference import ReferenceBanks

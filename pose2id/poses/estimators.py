@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,9 @@ class BlazePoseEstimator:
 
     Args:
         model: The `.tflite` file.
+
+    Attributes:
+        fingerprint: Hex sha256 of the file and of how crops are shown to the network.
 
     Raises:
         MissingDependencyError: OpenVINO, which runs it, is not installed.
@@ -51,7 +55,10 @@ class BlazePoseEstimator:
                 f"{model} has inputs and outputs of shapes {shapes}; BlazePose's landmark network "
                 "takes (1, 256, 256, 3) and gives (1, 195) and (1, 1) first"
             )
-        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        content = model.read_bytes() + f"|{_SIDE_PX}|{_ROOM}".encode()
+        self.fingerprint = hashlib.sha256(content).hexdigest()
+        # One thread: the last bits of a number depend on how many share its sum.
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
         self._request: Any = core.compile_model(network, "CPU", options).create_infer_request()
 
     def __call__(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from pose2id.training.recipe import Recipe, RenderedData
+from pose2id.training.recipe import IndexedData, MixedData, Recipe, RenderedData
 
 EVALUATION_MARK = "<!-- evaluation -->"
 """What stands below this line comes from `python -m benchmarks.generation_quality`."""
@@ -31,13 +31,31 @@ def mean_loss(path: Path, rows: int = 500) -> tuple[int, float]:
 def _data_text(recipe: Recipe) -> str:
     data = recipe.data
     if isinstance(data, RenderedData):
-        return (
-            f"{data.identities} rendered people of seed {data.seed} (no real person): per person "
-            f"{data.shots} camera pictures, each by another camera, and {data.standard} studio "
-            f"pictures in standard poses and {data.free} in a random walking pose. References are "
-            "camera pictures, targets are studio pictures."
-        )
-    return f"Images of {', '.join(map(str, data.index))}, paired across cameras."
+        return _rendered_text(data)
+    if isinstance(data, MixedData):
+        return f"{_indexed_text(data.indexed)}\n\nBeside them {_rendered_text(data.rendered)}"
+    return _indexed_text(data)
+
+
+def _rendered_text(data: RenderedData) -> str:
+    return (
+        f"{data.identities} rendered people of seed {data.seed} (no real person): per person "
+        f"{data.shots} camera pictures, each by another camera, and {data.standard} studio "
+        f"pictures in standard poses and {data.free} in a random walking pose. References are "
+        "camera pictures, targets are studio pictures."
+    )
+
+
+def _indexed_text(data: IndexedData) -> str:
+    targets = {
+        "keep": "another camera's picture as it is",
+        "studio": "another camera's picture, the person cut out by key points",
+    }
+    return (
+        f"Images of {', '.join(map(str, data.index))}, paired across cameras; the target is "
+        f"{targets[data.background]}. About {100 * data.holdout:.0f} % of the people are left out "
+        "for the report."
+    )
 
 
 def _earlier_training(recipe: Recipe) -> str:
@@ -77,6 +95,7 @@ poses, {height}x{width} pixels. {size / 1e6:.1f} MB in fp16 safetensors, all par
 
 ## Data
 {_data_text(recipe)}
+{recipe.about}
 
 ## Training
 Seed {recipe.seed}. `pose2id train {parts}`, one after the other, by the recipe whose

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pose2id.generation.config import IdentityConfig
 from pose2id.generation.identity_net import IdentityNet
+from pose2id.training.guide import at_size
 from pose2id.training.pool import Pool
 from pose2id.training.randomness import StepRandom
 from pose2id.training.vae import tile, to_signed
@@ -51,22 +52,6 @@ class IdentityHead(nn.Module):
         self.neck.bias.requires_grad_(False)
         self.classifier = nn.Linear(dim, identities, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
-
-
-def at_identity_size(images: Tensor, config: IdentityConfig) -> Tensor:
-    """Brings pictures to the identity network's size, differentiably.
-
-    Args:
-        images: `(B, 3, H, W)` in [-1, 1].
-        config: The network's sizes.
-
-    Returns:
-        `(B, 3, height_px, width_px)` in [-1, 1]; the same tensor where the size fits.
-    """
-    size = (config.height_px, config.width_px)
-    if images.shape[2:] == size:
-        return images
-    return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1.0, 1.0)
 
 
 def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
@@ -157,22 +142,31 @@ class IdentityJob:
         return named + self._loss.triplet * batch_hard_triplet(features, labels)
 
     def _images(self, rows: NDArray[np.int64], pool: Pool) -> Tensor:
+        return self._tensor(pool.pictures(rows))
+
+    def _tensor(self, pictures: NDArray[np.uint8]) -> Tensor:
         device = self.network.classifier.weight.device
-        return at_identity_size(to_signed(pool.pictures(rows), device), self._config)
+        images = to_signed(pictures, device)
+        return at_size(images, self._config.height_px, self._config.width_px)
 
     def features(self, pool: Pool) -> NDArray[np.float32]:
-        """Features of all pictures of a pool; the network is left in evaluation mode.
+        """Features of all pictures of a pool, as `features_of`."""
+        parts = np.array_split(np.arange(len(pool)), -(-len(pool) // 64))
+        return np.concatenate([self.features_of(pool.pictures(part)) for part in parts])
+
+    def features_of(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features of pictures; the network is left in evaluation mode.
 
         Args:
-            pool: The pictures.
+            pictures: `(N, H, W, 3) uint8`.
 
         Returns:
             `(N, D) float32`.
         """
         self.network.eval()
-        parts = np.array_split(np.arange(len(pool)), -(-len(pool) // 64))
+        parts = [pictures[start : start + 64] for start in range(0, len(pictures), 64)]
         with torch.no_grad():
-            found = [self.network.body(self._images(part, pool)) for part in parts]
+            found = [self.network.body(self._tensor(part)) for part in parts]
         return torch.cat(found).float().cpu().numpy()
 
     def sample_grid(self) -> NDArray[np.uint8]:

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import skeleton_batch, to_uint8
 from pose2id.generation.sampler import Sampling, make_scheduler, sample, start_noise
-from pose2id.training.identity import at_identity_size
+from pose2id.poses.standard import STANDARD_POSES
+from pose2id.training.guide import Guide, IdentityGuide
+from pose2id.training.identity import augment
 from pose2id.training.pool import Pool
 from pose2id.training.randomness import StepRandom
-from pose2id.training.sources import PairIndex
+from pose2id.training.sources import PairIndex, PictureTable
 from pose2id.training.vae import tile, to_signed
 
 LAST_TIMESTEP = 999
@@ -38,12 +40,17 @@ class IpgLoss:
         full_noise: Share of targets at the last time step, where the denoiser sees only noise and
             must tell everything from the reference; the others are spread evenly. Pairs of (from
             this step of training on, share), in ascending order.
-        identity: Weight of the identity loss: the frozen identity network must find the person of
-            the decoded prediction among other people. 0 leaves it out. It looks at the first target
-            of each reference.
+        identity: Weight of the identity loss: the frozen guide (the identity network, as a rule)
+            must find the person of the decoded prediction among other people. 0 leaves it out. It
+            looks at the first target of each reference.
         identity_candidates: Pictures of other people among which it must be found.
         identity_temperature: Divides the cosines; should be near the spread that the network's
             cosines between people have.
+        photo_pairs: Share of the references of a mixed pool that are photographs of real people
+            with a target; the others are rendered.
+        untargeted: Photographs per batch that are drawn in a pose of nobody's picture: there is no
+            target, but the guide must find the person among all real people.
+        untargeted_weight: Weight of that.
     """
 
     references: int = 8
@@ -55,6 +62,9 @@ class IpgLoss:
     identity: float = 0.0
     identity_candidates: int = 512
     identity_temperature: float = 0.05
+    photo_pairs: float = 0.5
+    untargeted: int = 0
+    untargeted_weight: float = 0.1
 
     def full_noise_at(self, step: int) -> float:
         """The share of `full_noise` at a step of training."""
@@ -114,6 +124,33 @@ def quiet_residuals(unet: nn.Module) -> None:
                 nn.init.zeros_(module.proj_out.weight)
 
 
+def _references_by_kind(
+    table: PictureTable, references: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Photographs and rendered pictures among some rows."""
+    is_photo = table.is_photo[references]
+    return references[is_photo], references[~is_photo]
+
+
+class _Photographed:
+    """The real people of a pool.
+
+    Attributes:
+        rows: `(R,) int64` their photographs.
+        number: `(identities,) int64` row of `centres` of each identity; -1 for rendered people.
+        centres: `(people, D) float32`, L2-normalised mean of each one's normalised features.
+    """
+
+    def __init__(self, table: PictureTable, features: NDArray[np.float16]) -> None:
+        self.rows = np.flatnonzero(table.is_reference & table.is_photo)
+        unit = F.normalize(torch.from_numpy(features[self.rows].astype(np.float32)), dim=-1)
+        people, which = np.unique(table.identity[self.rows], return_inverse=True)
+        sums = torch.zeros(len(people), unit.shape[1]).index_add_(0, torch.from_numpy(which), unit)
+        self.centres = F.normalize(sums, dim=-1)
+        self.number = np.full(int(table.identity.max()) + 1, -1, dtype=np.int64)
+        self.number[people] = np.arange(len(people))
+
+
 class IpgJob:
     """Trains IPG on pairs of one identity; the autoencoder and the identity network stay frozen.
 
@@ -125,7 +162,14 @@ class IpgJob:
 
     name = "ipg"
 
-    def __init__(self, model: IpgModel, loss: IpgLoss, pool: Pool, frozen: str) -> None:
+    def __init__(
+        self,
+        model: IpgModel,
+        loss: IpgLoss,
+        pool: Pool,
+        frozen: str,
+        guide: Guide | None = None,
+    ) -> None:
         """Computes or reads the latents and identity features of the pool.
 
         Args:
@@ -133,8 +177,11 @@ class IpgJob:
             loss: Batch and loss settings.
             pool: Pictures.
             frozen: Fingerprint of the frozen parts' weights.
+            guide: Judges drawings for the identity loss; None is the identity network.
         """
-        self.settings = f"{model.config}|{loss}|{pool.name}|{frozen}"
+        self._guide = IdentityGuide(model.identity) if guide is None else guide
+        judge = "" if guide is None else f"|{guide.fingerprint}"
+        self.settings = f"{model.config}|{loss}|{pool.name}|{frozen}{judge}"
         self.network = nn.ModuleList(
             [model.reference_unet, model.denoising_unet, model.refiner, model.guider]
         )
@@ -145,15 +192,21 @@ class IpgJob:
         self._device = next(model.parameters()).device
         rows = np.arange(len(pool))
         self._latents = pool.derived(f"latents-{frozen[:16]}", rows, self._encode)
-        used = rows if loss.identity else np.flatnonzero(pool.table.is_reference)
+        used = rows if loss.identity or loss.untargeted else np.flatnonzero(pool.table.is_reference)
         self._feature_row = np.full(len(pool), -1, dtype=np.int64)
         self._feature_row[used] = np.arange(len(used))
-        self._features = pool.derived(f"identity-{frozen[:16]}", used, self._identify)
+        self._features = self._judged = pool.derived(
+            f"identity-{frozen[:16]}", used, self._identify
+        )
+        if guide is not None and len(used) == len(rows):
+            self._judged = pool.derived(f"guide-{guide.fingerprint[:16]}", used, self._judge)
         self._alpha_bar = make_scheduler("ddim").alphas_cumprod.to(self._device)
         config = model.config.identity
         with torch.no_grad():
             grey = torch.zeros(1, 3, config.height_px, config.width_px, device=self._device)
             self._no_identity = model.identity_features(grey)  # (1, D)
+        self._by_kind = _references_by_kind(pool.table, self._pairs.references)
+        self._photographed = _Photographed(pool.table, self._judged) if loss.untargeted else None
 
     def _encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():
@@ -164,13 +217,17 @@ class IpgJob:
             images = to_signed(pictures, self._device)
             return self._model.identity_features(images).cpu().numpy()
 
+    def _judge(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            return self._guide(to_signed(pictures, self._device)).cpu().numpy()
+
     def _tensor(self, array: NDArray[np.float16]) -> Tensor:
         return torch.from_numpy(array.astype(np.float32)).to(self._device)
 
     def loss(self, random: StepRandom) -> Tensor:
         """Loss of B references with K targets each."""
         setting, model, draw = self._loss, self._model, random.numpy
-        references = draw.choice(self._pairs.references, setting.references, replace=False)
+        references = self._some_references(draw)
         rows = [self._some_targets(reference, draw) for reference in references]
         targets = np.concatenate(rows)  # (N,)
         index = torch.arange(len(references), device=self._device)
@@ -207,21 +264,61 @@ class IpgJob:
             error = error + setting.identity * self._identity_loss(
                 latents[seen], targets[seen], draw
             )
+        if self._photographed is not None:
+            error = error + setting.untargeted_weight * self._untargeted_loss(
+                self._photographed, random
+            )
         return error
+
+    def _some_references(self, draw: np.random.Generator) -> NDArray[np.int64]:
+        """References of a batch `(B,)`: of both kinds where the pool has both."""
+        photos, rendered = self._by_kind
+        n = self._loss.references
+        n_photos = round(self._loss.photo_pairs * n)
+        if not len(photos) or not len(rendered):
+            return draw.choice(self._pairs.references, n, replace=False)
+        return np.concatenate(
+            [
+                draw.choice(photos, n_photos, replace=False),
+                draw.choice(rendered, n - n_photos, replace=False),
+            ]
+        )
+
+    def _untargeted_loss(self, people: _Photographed, random: StepRandom) -> Tensor:
+        """Draws photographed people from pure noise, in one step, in any standard pose."""
+        setting, model, draw = self._loss, self._model, random.numpy
+        n = setting.untargeted
+        rows = draw.choice(people.rows, n, replace=False)
+        tokens = model.identity_tokens(self._identity_of(rows))  # (n, T, C)
+        banks = model.reference_banks(self._tensor(self._latents[rows]), tokens)
+        poses = STANDARD_POSES[draw.integers(0, len(STANDARD_POSES), n)]
+        embedding = model.pose_embedding(skeleton_batch(poses, model.config).to(self._device))
+        noise = random.normal(n, *model.config.latent_shape).to(self._device)
+        last = torch.full((n,), LAST_TIMESTEP, device=self._device)
+        index = torch.arange(n, device=self._device)
+        drop = torch.zeros(n, dtype=torch.bool, device=self._device)
+        velocity = model.denoise(noise, last, tokens, banks, embedding, index, drop)
+        # The last time step holds no signal: the clean latents are the velocity's negative.
+        images = augment(model.decode(-velocity.float()).clamp(-1.0, 1.0), random)
+        cosines = (
+            F.normalize(self._guide(images), dim=-1) @ people.centres.to(self._device).T
+        )  # (n, people)
+        right = torch.from_numpy(people.number[self._pool.table.identity[rows]]).to(self._device)
+        return F.cross_entropy(cosines / setting.identity_temperature, right)
 
     def _identity_loss(
         self, latents: Tensor, targets: NDArray[np.int64], draw: np.random.Generator
     ) -> Tensor:
         """Identity loss of predicted latents `(N, C, h, w)` of some targets `(N,)`."""
-        setting, config, table = self._loss, self._model.config.identity, self._pool.table
+        setting, table = self._loss, self._pool.table
         others = draw.choice(self._pairs.targets, setting.identity_candidates)
         # A candidate of a batch's own person would be no wrong answer.
         others = others[~np.isin(table.identity[others], table.identity[targets])]
         images = self._model.decode(latents).clamp(-1.0, 1.0)
         return identification_loss(
-            self._model.identity_features(at_identity_size(images, config)).float(),
-            self._identity_of(targets),
-            self._identity_of(others),
+            self._guide(images),
+            self._tensor(self._judged[self._feature_row[targets]]),
+            self._tensor(self._judged[self._feature_row[others]]),
             setting.identity_temperature,
         )
 

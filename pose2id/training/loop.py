@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ from pose2id.training import checkpoint
 from pose2id.training.randomness import StepRandom
 
 logger = logging.getLogger(__name__)
+
+PROBE_STEPS = 10
+"""Steps on which a run's speed is measured."""
 
 OnStep = Callable[[str, int, int], None]
 """Takes a job's name, how many of its steps are done, and how many there are."""
@@ -259,6 +263,46 @@ def train(job: Job, config: LoopConfig, folder: Path, stop_after: int | None = N
                     _write_png(folder / "samples" / f"{done:06d}.png", job.sample_grid())
     with torch.no_grad():
         network.load_state_dict({**network.state_dict(), **ema.state()})
+
+
+def steps_within(job: Job, config: LoopConfig, folder: Path, seconds: float) -> LoopConfig:
+    """Shortens a run to the steps that fit into a time, measured on its first steps.
+
+    What was found is kept in `folder/steps.json`, so that a run that was killed goes on by the same
+    schedule and ends with the same weights, however long it stood still. For another time the steps
+    are found anew: a finished run can be prolonged.
+
+    Args:
+        job: What is trained.
+        config: Settings of the run; its number of steps is the most that are done.
+        folder: The run's folder, made if missing.
+        seconds: Time for all steps together.
+
+    Returns:
+        The settings with the number of steps.
+    """
+    path = folder / "steps.json"
+    decided = json.loads(path.read_text()) if path.is_file() else {}
+    if decided.get("seconds") != seconds:
+        folder.mkdir(parents=True, exist_ok=True)
+        done = _steps_done(folder)
+        probe = min(config.steps, done + PROBE_STEPS)
+        started = time.monotonic()
+        # No rate falls yet, whatever the length of the run turns out to be.
+        train(job, replace(config, steps=max(config.steps, 10 * probe)), folder, probe)
+        per_step = (time.monotonic() - started) / max(1, probe - done)
+        steps = max(probe, min(config.steps, int(seconds / per_step)))
+        decided = {"seconds": seconds, "steps": steps}
+        logger.info("%s: %.2f s a step, so %d steps", job.name, per_step, steps)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(decided) + "\n")
+        temporary.replace(path)
+    return replace(config, steps=int(decided["steps"]))
+
+
+def _steps_done(folder: Path) -> int:
+    path = folder / "checkpoint.pt"
+    return checkpoint.load(path).step if path.is_file() else 0
 
 
 def _step(

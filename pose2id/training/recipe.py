@@ -41,12 +41,25 @@ class IndexedData(_Section):
         root: Folder that the index's paths start from.
         index: Parquet files with image_id, path, split, pid, camid, sha256.
         keypoints: Parquet file with image_id and keypoints (18 * 3 numbers, x and y in [0, 1]).
+        background: What surrounds the person of a target: `keep` it, or cut the person out by the
+            key points and put them on the renderer's `studio` ground.
+        holdout: About which share of the people is left out, for the report.
     """
 
     source: Literal["indexed"]
     root: Path
     index: tuple[Path, ...] = Field(min_length=1)
     keypoints: Path
+    background: Literal["keep", "studio"] = "keep"
+    holdout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class MixedData(_Section):
+    """Real people and rendered ones together."""
+
+    source: Literal["mixed"]
+    indexed: IndexedData
+    rendered: RenderedData
 
 
 class LoopSection(_Section):
@@ -130,6 +143,7 @@ class Recipe(_Section):
         workers: Processes that render or read pictures.
         device: `auto` takes CUDA, then Apple's GPU, then the CPU.
         model: Sizes of all parts.
+        about: What the card says of the data's origin and licence.
     """
 
     seed: int = Field(ge=0)
@@ -138,8 +152,9 @@ class Recipe(_Section):
     cache: Path
     workers: int = Field(default=1, ge=1)
     device: Device = "auto"
-    data: Annotated[RenderedData | IndexedData, Field(discriminator="source")]
+    data: Annotated[RenderedData | IndexedData | MixedData, Field(discriminator="source")]
     model: IpgConfig
+    about: str = ""
     vae: VaeSection | None = None
     decoder: DecoderSection | None = None
     identity: IdentitySection | None = None
@@ -171,8 +186,12 @@ def read_recipe(content: Any, name: str) -> Recipe:  # noqa: ANN401
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e.get('input')!r})"
-            for e in error.errors()
-        )
-        raise ParamsError(f"{name} is not a valid training recipe. {lines}.") from error
+        raise ParamsError(f"{name} is not a valid training recipe. {explain(error)}.") from error
+
+
+def explain(error: ValidationError) -> str:
+    """All faults of a recipe in one line: where, what is allowed, what was given."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e.get('input')!r})"
+        for e in error.errors()
+    )

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,19 @@ from PIL import Image
 
 from pose2id.datasets.base import ImageRecord
 from pose2id.errors import DataError
+from pose2id.poses.body_mask import body_mask, person_height
 from pose2id.poses.standard import STANDARD_POSES
 from pose2id.renderer import (
     STANDARD_JOINTS,
+    STUDIO_GROUND,
     Camera,
     Identity,
     render_shot,
     render_studio,
     walking_joints,
 )
+
+Background = Literal["keep", "studio"]
 
 STUDIO = -1
 """Camera number of pictures that no camera took."""
@@ -44,6 +48,7 @@ class PictureTable:
         is_target: `(N,) bool`.
         pose: `(N,) int64` row of `keypoints`.
         keypoints: `(K, 18, 3) float32`, the different poses.
+        is_photo: `(N,) bool`, shows a real person.
     """
 
     identity: NDArray[np.int64]
@@ -52,6 +57,7 @@ class PictureTable:
     is_target: NDArray[np.bool_]
     pose: NDArray[np.int64]
     keypoints: NDArray[np.float32]
+    is_photo: NDArray[np.bool_]
 
     def head(self, limit: int | None) -> PictureTable:
         """The first `limit` pictures with all poses; everything for None."""
@@ -63,6 +69,7 @@ class PictureTable:
             self.is_target[part],
             self.pose[part],
             self.keypoints,
+            self.is_photo[part],
         )
 
 
@@ -147,7 +154,10 @@ class RenderedSource:
                 points[:, 2] = 1.0  # depth makes way for confidence: the studio hides nothing
                 keypoints.append(points)
         camera = np.where(is_shot, identity * self.shots + slot, STUDIO)
-        return PictureTable(identity, camera, is_shot, ~is_shot, pose, np.stack(keypoints))
+        return PictureTable(
+            *(identity, camera, is_shot, ~is_shot, pose, np.stack(keypoints)),
+            is_photo=np.zeros(n * per, dtype=np.bool_),
+        )
 
     def picture(self, index: int, height_px: int, width_px: int) -> NDArray[np.uint8]:
         """Renders one picture."""
@@ -168,7 +178,7 @@ class IndexedSource:
     """Images of a dataset: each is a reference, and a target where its key points are known.
 
     Attributes:
-        fingerprint: Hex sha256 of names, labels, file contents and key points.
+        fingerprint: Hex sha256 of names, labels, file contents, key points and background.
     """
 
     def __init__(
@@ -177,6 +187,7 @@ class IndexedSource:
         root: Path,
         sha256: Sequence[str],
         keypoints: Mapping[str, NDArray[np.float32]],
+        background: Background = "keep",
     ) -> None:
         """Keeps what can form pairs.
 
@@ -185,6 +196,8 @@ class IndexedSource:
             root: Folder that the records' paths start from.
             sha256: Hash of each record's file.
             keypoints: `(18, 3) float32` by image id, x and y in [0, 1].
+            background: What surrounds the person of a target: `keep` it, or put the person on the
+                renderer's `studio` ground, cut out by the key points.
 
         Raises:
             DataError: No identity has a target and a reference of another camera.
@@ -193,11 +206,15 @@ class IndexedSource:
         self._records = [records[i] for i in kept]
         self._root = root
         self._keypoints = keypoints
+        self._studio = background == "studio"
+        ids = [record.image_id for record in self._records]
+        self._posed = [
+            row for row, i in enumerate(ids) if i in keypoints and self._is_target(keypoints[i])
+        ]
         names = "".join(f"{records[i].image_id}|{records[i].pid}|{sha256[i]}\n" for i in kept)
-        poses = b"".join(
-            keypoints[r.image_id].tobytes() for r in self._records if r.image_id in keypoints
-        )
-        self.fingerprint = hashlib.sha256(names.encode() + poses).hexdigest()
+        poses = b"".join(keypoints[ids[row]].tobytes() for row in self._posed)
+        how = f"{background}{STUDIO_GROUND}" if self._studio else ""
+        self.fingerprint = hashlib.sha256(names.encode() + poses + how.encode()).hexdigest()
         if not len(PairIndex(self.table()).targets):
             raise DataError(
                 f"none of the {len(records)} images can be a training target: that needs key "
@@ -205,8 +222,12 @@ class IndexedSource:
                 "the image ids of the key-point table."
             )
 
+    def _is_target(self, keypoints: NDArray[np.float32]) -> bool:
+        return not self._studio or person_height(keypoints) is not None
+
     def table(self) -> PictureTable:
-        """Describes the images in the order of the records."""
+        """Describes the images in the order of the records, then those cut out for the studio."""
+        n, extra = len(self._records), len(self._posed) if self._studio else 0
         pids = [record.pid for record in self._records]
         identity = np.unique(np.asarray(pids, dtype=np.int64), return_inverse=True)[1]
         # Without cameras every image counts as its own camera: any other may be the reference.
@@ -217,23 +238,81 @@ class IndexedSource:
             ],
             dtype=np.int64,
         )
-        known = [row for row, r in enumerate(self._records) if r.image_id in self._keypoints]
-        pose = np.full(len(self._records), -1, dtype=np.int64)
-        pose[known] = np.arange(len(known))
-        points = [self._keypoints[self._records[row].image_id] for row in known]
+        rows = np.concatenate([np.arange(n), self._posed[:extra]]).astype(np.int64)
+        is_copy = np.arange(n + extra) >= n
+        pose = np.full(n + extra, -1, dtype=np.int64)
+        pose[np.flatnonzero(is_copy) if self._studio else self._posed] = np.arange(len(self._posed))
+        points = [self._keypoints[self._records[row].image_id] for row in self._posed]
         return PictureTable(
-            identity=identity.astype(np.int64),
-            camera=camera,
-            is_reference=np.ones(len(self._records), dtype=np.bool_),
+            identity=identity[rows].astype(np.int64),
+            camera=camera[rows],
+            is_reference=~is_copy,
             is_target=pose >= 0,
             pose=pose,
             keypoints=np.asarray(points, dtype=np.float32).reshape(-1, 18, 3),
+            is_photo=np.ones(n + extra, dtype=np.bool_),
         )
 
     def picture(self, index: int, height_px: int, width_px: int) -> NDArray[np.uint8]:
         """Reads one image."""
-        with Image.open(self._root / self._records[index].path) as image:
-            return resize(image, height_px, width_px)
+        n = len(self._records)
+        record = self._records[index if index < n else self._posed[index - n]]
+        with Image.open(self._root / record.path) as image:
+            picture = resize(image, height_px, width_px)
+        if index < n:
+            return picture
+        mask = body_mask(self._keypoints[record.image_id], height_px, width_px)
+        if mask is None:
+            raise DataError(f"{record.image_id} can't be cut out by its key points.")
+        person = mask[..., None]
+        shown: NDArray[np.uint8] = np.rint(picture * person + STUDIO_GROUND * (1 - person)).astype(
+            np.uint8
+        )
+        return shown
+
+
+class JoinedSource:
+    """Several sources one after the other: their people are different ones.
+
+    Attributes:
+        fingerprint: Hex sha256 of the sources' fingerprints.
+    """
+
+    def __init__(self, sources: Sequence[PictureSource]) -> None:
+        """Joins sources.
+
+        Args:
+            sources: One or more.
+        """
+        self._sources = list(sources)
+        self._tables = [source.table() for source in self._sources]
+        sizes = [len(table.identity) for table in self._tables]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        names = "|".join(source.fingerprint for source in self._sources)
+        self.fingerprint = hashlib.sha256(f"{names}|{sizes}".encode()).hexdigest()
+
+    def table(self) -> PictureTable:
+        """Describes all pictures, source by source."""
+        tables = self._tables
+        people = np.cumsum([0, *(int(t.identity.max(initial=-1)) + 1 for t in tables)])
+        poses = np.cumsum([0, *(len(t.keypoints) for t in tables)])
+        return PictureTable(
+            np.concatenate([t.identity + n for t, n in zip(tables, people, strict=False)]),
+            np.concatenate([t.camera for t in tables]),
+            np.concatenate([t.is_reference for t in tables]),
+            np.concatenate([t.is_target for t in tables]),
+            np.concatenate(
+                [np.where(t.pose < 0, -1, t.pose + n) for t, n in zip(tables, poses, strict=False)]
+            ),
+            np.concatenate([t.keypoints for t in tables]),
+            np.concatenate([t.is_photo for t in tables]),
+        )
+
+    def picture(self, index: int, height_px: int, width_px: int) -> NDArray[np.uint8]:
+        """Makes one picture."""
+        which = int(np.searchsorted(self._starts, index, side="right")) - 1
+        row = index - int(self._starts[which])
+        return self._sources[which].picture(row, height_px, width_px)
 
 
 class PairIndex:

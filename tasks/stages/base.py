@@ -18,6 +18,7 @@ LOADING = threading.Lock()
 # Name -> whether the stage runs once per split. The order of stages is dvc.yaml's alone.
 STAGES: dict[str, bool] = {
     "index": True,
+    "keypoints": True,
     "poses": False,
     "generate": True,
     "features": True,

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pose2id.choices import Device
 from pose2id.errors import DataError, ParamsError
 from pose2id.extractors.base import NO_SIDE, Extractor
 from pose2id.extractors.families import PRECOMPUTED, Side
@@ -72,7 +73,7 @@ def run_shard(job: Job) -> ShardReport:
 
 def row_cache(job: Job) -> RowCache:
     """Where the features of a shard are kept."""
-    from pose2id.generation.devices import resolve_device
+    from pose2id.devices import resolve_device
 
     library = LIBRARIES.get(job.params.features.extractor, "torch")
     made_on = machine_kind(resolve_device(job.params.runtime.device).type, library)
@@ -128,7 +129,7 @@ def _table(rows: list[Row], features: NDArray[np.float32], keys: list[str]) -> p
 
 
 @functools.lru_cache(maxsize=1)
-def load_extractor(params: FeaturesParams, root: str, device: str) -> Extractor:
+def load_extractor(params: FeaturesParams, root: str, device: Device) -> Extractor:
     """The feature network that the parameters name, checked, loaded once per process.
 
     Raises:
@@ -142,7 +143,7 @@ def load_extractor(params: FeaturesParams, root: str, device: str) -> Extractor:
     return extractor
 
 
-def open_extractor(params: FeaturesParams, root: str, device: str) -> Extractor:
+def open_extractor(params: FeaturesParams, root: str, device: Device) -> Extractor:
     """The feature network that the parameters name, as it is."""
     from pose2id.extractors.base import InputSpec
     from pose2id.extractors.registry import OWN_WEIGHTS

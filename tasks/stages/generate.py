@@ -87,7 +87,7 @@ def run_shard(job: Job) -> ShardReport:
 
 def row_cache(job: Job) -> RowCache:
     """Where the pictures of a shard are kept."""
-    from pose2id.generation.devices import resolve_device
+    from pose2id.devices import resolve_device
 
     made_on = machine_kind(resolve_device(job.params.runtime.device).type, "torch")
     prefix = shard_prefix(job.shard, job.n_shards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from tasks.tables import schema
 from tasks.tables.foreign import read_foreign_table
 from tasks.tables.params import Params
 from tasks.tables.store import read_table, vector_column, vectors, write_table
+
+log = logging.getLogger(__name__)
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
@@ -28,6 +31,8 @@ def run_shard(job: Job) -> ShardReport:
         from pose2id.poses.standard import STANDARD_POSES
 
         available = dict(enumerate(STANDARD_POSES, start=1))
+    elif poses.source == "dataset":
+        available = _of_dataset(job)
     else:
         available = _from_file(Path(job.root) / str(poses.file))
     unknown = sorted(set(poses.ids) - set(available))
@@ -57,6 +62,24 @@ def read_poses(layout: schema.Layout) -> tuple[list[int], NDArray[np.float32]]:
     table = read_table(layout.poses)
     keypoints = vectors(table, "keypoints").reshape(-1, schema.N_KEYPOINTS, 3)
     return table.column("pose_id").to_pylist(), keypoints
+
+
+def _of_dataset(job: Job) -> dict[int, NDArray[np.float32]]:
+    """The poses that stand best for all those of a split, most frequent first."""
+    from pose2id.poses.representative import representative_poses
+
+    poses = job.params.poses
+    table = read_table(job.layout.keypoints(poses.split)).sort_by("image_id")
+    if not table.num_rows:
+        raise DataError(
+            f"the split {poses.split} has no key points; run the stage that finds them: "
+            f"pose2id stage keypoints {poses.split}"
+        )
+    keypoints = vectors(table, "keypoints").reshape(-1, schema.N_KEYPOINTS, 3)
+    chosen, rows = representative_poses(keypoints, max(poses.ids), poses.seed)
+    ids = table.column("image_id").take(pa.array(rows)).to_pylist()
+    log.info("poses of %s", ", ".join(ids))
+    return dict(enumerate(chosen, start=1))
 
 
 def _from_file(path: Path) -> dict[int, NDArray[np.float32]]:

@@ -8,33 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pose2id.datasets.base import ImageRecord
-from pose2id.errors import DataError, ParamsError, WeightsError
+from pose2id.devices import resolve_device
+from pose2id.errors import ParamsError, WeightsError
 from pose2id.generation.checkpoints import load_model, load_part, save_model
 from pose2id.generation.config import IdentityConfig
-from pose2id.generation.devices import resolve_device
 from pose2id.generation.identity_net import IdentityNet
 from pose2id.generation.model import IpgModel
 from pose2id.generation.state_dicts import digest_of
 from pose2id.training.card import write_card
+from pose2id.training.guide import Guide
 from pose2id.training.identity import IdentityHead, IdentityJob, camera_map
 from pose2id.training.ipg import IpgJob, quiet_residuals
-from pose2id.training.loop import train
-from pose2id.training.pool import Pool
-from pose2id.training.recipe import (
-    FIRST_RESERVED_SEED,
-    IndexedData,
-    Recipe,
-    RenderedData,
-    read_recipe,
-)
-from pose2id.training.sources import IndexedSource, PictureSource, RenderedSource
+from pose2id.training.loop import steps_within, train
+from pose2id.training.recipe import Recipe, read_recipe
 from pose2id.training.vae import (
     DecoderJob,
     VaeJob,
@@ -43,6 +34,7 @@ from pose2id.training.vae import (
     reconstruct,
 )
 from pose2id.training.vae_start import fresh_vae
+from tasks.studies.training_data import held_out_pool, open_pool, rendered_validation
 from tasks.tables.yaml_file import read_yaml
 
 logger = logging.getLogger(__name__)
@@ -51,8 +43,6 @@ INHERITED = ("seed", "cache", "workers", "device", "data", "model")
 """Keys of a recipe that one which continues it need not repeat."""
 FROZEN_PARTS = ("vae", "identity")
 DECODER_PARTS = ("decoder.", "post_quant_conv.")
-VALIDATION_IDENTITIES = 100
-VALIDATION_SEED_STEP = 500
 
 
 def read_recipe_file(path: Path) -> Recipe:
@@ -81,65 +71,6 @@ def _recipe_content(path: Path, following: tuple[Path, ...] = ()) -> dict[str, A
         raise ParamsError(f"{path}: `continues` leads back to {earlier}, which continues it.")
     inherited = _recipe_content(earlier, seen)
     return {key: inherited[key] for key in INHERITED if key in inherited} | content
-
-
-def open_source(recipe: Recipe) -> PictureSource:
-    """Builds the source of pictures that a recipe names.
-
-    Args:
-        recipe: The recipe.
-
-    Returns:
-        Rendered identities or an indexed split.
-
-    Raises:
-        DataError: A table is missing or holds nothing to train from.
-    """
-    data = recipe.data
-    if isinstance(data, IndexedData):
-        return _indexed_source(data)
-    return RenderedSource(data.seed, data.identities, data.shots, data.standard, data.free)
-
-
-def _indexed_source(data: IndexedData) -> IndexedSource:
-    missing = [path for path in (*data.index, data.keypoints) if not path.is_file()]
-    if missing:
-        raise DataError(
-            f"{', '.join(map(str, missing))}: no such file. Run the index stage for the split, and "
-            "write key points as Parquet with the columns image_id and keypoints."
-        )
-    rows = [row for path in data.index for row in pq.read_table(path).to_pylist()]
-    records = [
-        ImageRecord(
-            row["image_id"],
-            row["path"],
-            row["split"],
-            row["pid"],
-            row["camid"],
-            distractor=row["distractor"],
-        )
-        for row in rows
-    ]
-    table = pq.read_table(data.keypoints, columns=["image_id", "keypoints"]).to_pydict()
-    keypoints = {
-        image_id: np.asarray(points, dtype=np.float32).reshape(18, 3)
-        for image_id, points in zip(table["image_id"], table["keypoints"], strict=True)
-    }
-    return IndexedSource(records, data.root, [row["sha256"] for row in rows], keypoints)
-
-
-def open_pool(recipe: Recipe, limit: int | None = None) -> Pool:
-    """Opens the training pictures, making those that are missing.
-
-    Args:
-        recipe: The recipe.
-        limit: Use only the first pictures.
-
-    Returns:
-        The pool.
-    """
-    size = recipe.model.height_px, recipe.model.width_px
-    return Pool(open_source(recipe), recipe.cache, *size, recipe.workers, limit)
 
 
 def train_vae(recipe: Recipe, stop_after: int | None = None) -> None:
@@ -190,12 +121,15 @@ def train_decoder(recipe: Recipe, stop_after: int | None = None) -> None:
     _finish(recipe, "decoder", job.network, report)
 
 
-def train_identity(recipe: Recipe, stop_after: int | None = None) -> None:
+def train_identity(
+    recipe: Recipe, stop_after: int | None = None, seconds: float | None = None
+) -> None:
     """Trains the identity network; writes `identity.safetensors` and `identity.json`.
 
     Args:
         recipe: The recipe.
         stop_after: Stop once this many steps are done.
+        seconds: Do as many of the recipe's steps as fit into this time.
 
     Raises:
         ParamsError: The recipe has no section `identity`, or starts from a network of other sizes.
@@ -211,11 +145,20 @@ def train_identity(recipe: Recipe, stop_after: int | None = None) -> None:
         body.load_state_dict(_identity_weights(section.start, config))
     network = IdentityHead(body, n_people).to(resolve_device(recipe.device))
     job = IdentityJob(config, section.loss, pool, network)
-    train(job, section.loop.config(recipe.seed), recipe.runs / "identity", stop_after)
-    seen = _validation(recipe, shots=4, standard=0)
-    cameras = np.arange(len(seen)) % 4  # every shot has its own; compare shots of other numbers
-    m_ap, rank_1 = camera_map(job.features(seen), seen.table.identity, cameras)
-    report = {"steps": float(section.loop.steps), "unseen_mAP": m_ap, "unseen_rank_1": rank_1}
+    folder, loop = recipe.runs / "identity", section.loop.config(recipe.seed)
+    if seconds is not None:
+        loop = steps_within(job, loop, folder, seconds)
+    train(job, loop, folder, stop_after)
+    seen = held_out_pool(recipe)
+    if seen is None:
+        seen = rendered_validation(recipe, shots=4, standard=0)
+        cameras = np.arange(len(seen)) % 4  # every shot has its own; compare shots of other numbers
+    else:
+        cameras = seen.table.camera
+    photos = np.flatnonzero(seen.table.is_reference)
+    features = job.features(seen)[photos]
+    m_ap, rank_1 = camera_map(features, seen.table.identity[photos], cameras[photos])
+    report = {"steps": float(loop.steps), "unseen_mAP": m_ap, "unseen_rank_1": rank_1}
     _finish(recipe, "identity", network.body, report)
 
 
@@ -229,12 +172,19 @@ def _identity_weights(folder: Path, config: IdentityConfig) -> dict[str, torch.T
     return network.state_dict()
 
 
-def train_ipg(recipe: Recipe, stop_after: int | None = None) -> None:
+def train_ipg(
+    recipe: Recipe,
+    stop_after: int | None = None,
+    seconds: float | None = None,
+    guide: Guide | None = None,
+) -> None:
     """Trains UNets, refiner and guider on top of the frozen parts, and writes the model's folder.
 
     Args:
         recipe: The recipe.
         stop_after: Stop once this many steps are done; the folder then holds what there is.
+        seconds: Do as many of the recipe's steps as fit into this time.
+        guide: Judges drawings for the identity loss; None is the identity network.
 
     Raises:
         WeightsError: The autoencoder or the identity network is not trained yet.
@@ -254,8 +204,11 @@ def train_ipg(recipe: Recipe, stop_after: int | None = None) -> None:
             if not name.startswith(DECODER_PARTS)  # they decide no loss
         }
     )
-    job = IpgJob(model, section.loss, open_pool(recipe), frozen)
-    train(job, section.loop.config(recipe.seed), recipe.runs / "ipg", stop_after)
+    job = IpgJob(model, section.loss, open_pool(recipe), frozen, guide)
+    folder, loop = recipe.runs / "ipg", section.loop.config(recipe.seed)
+    if seconds is not None:
+        loop = steps_within(job, loop, folder, seconds)
+    train(job, loop, folder, stop_after)
     if recipe.decoder is not None and (recipe.runs / "decoder.json").is_file():
         decoder = nn.ModuleList([model.vae.post_quant_conv, model.vae.decoder])
         decoder.load_state_dict(load_file(recipe.runs / "decoder.safetensors"))
@@ -314,23 +267,9 @@ def _finish(recipe: Recipe, part: str, network: nn.Module, report: dict[str, flo
     (recipe.runs / f"{part}.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
-def _validation(recipe: Recipe, shots: int, standard: int) -> Pool:
-    """Rendered people of another seed, which no training of this recipe sees."""
-    data = recipe.data
-    seed = data.seed if isinstance(data, RenderedData) else recipe.seed
-    source = RenderedSource(
-        (seed + VALIDATION_SEED_STEP) % FIRST_RESERVED_SEED,
-        VALIDATION_IDENTITIES,
-        shots,
-        standard,
-        free=0,
-    )
-    return Pool(source, recipe.cache, recipe.model.height_px, recipe.model.width_px)
-
-
 def _unseen_psnr_db(recipe: Recipe, vae: AutoencoderKL) -> dict[str, float]:
     """Reconstruction of unseen people, in the studio and as cameras see them."""
-    pool = _validation(recipe, shots=2, standard=2)
+    pool = rendered_validation(recipe, shots=2, standard=2)
     found = {}
     for name, chosen in (("studio", pool.table.is_target), ("camera", pool.table.is_reference)):
         pictures = pool.pictures(np.flatnonzero(chosen))

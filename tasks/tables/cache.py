@@ -18,7 +18,7 @@ from tasks.tables.schema import TABLE_FOLDERS, Layout
 from tasks.tables.seal import DamagedTableError, check, read_sealed, table_schema
 from tasks.tables.store import write_table
 
-KINDS = ("generated", "features")
+KINDS = ("generated", "features", "keypoints")
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,8 +152,10 @@ class IndexParams(_Section):
 class PosesParams(_Section):
     """The poses in which every image is re-drawn."""
 
-    source: Literal["standard", "file"] = "standard"
+    source: Literal["standard", "file", "dataset"] = "standard"
     file: PathText | None = None
+    split: Name = "train"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # as scikit-learn takes them
     ids: Annotated[tuple[PoseId, ...], Field(min_length=1, max_length=256)] = (
         1,
         2,
@@ -461,6 +463,8 @@ class Params(_Section):
         if len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits has a name twice: {list(self.splits)}")
         named = {"score.query": self.score.query, "score.gallery": self.score.gallery}
+        if self.poses.source == "dataset":
+            named["poses.split"] = self.poses.split
         for key, name in named.items():
             if name not in self.splits:
                 raise ValueError(f"{key} is {name!r}, which is not among splits")

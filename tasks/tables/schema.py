@@ -10,7 +10,9 @@ import pyarrow as pa
 N_KEYPOINTS = 18
 ORIGINAL_POSE_ID = -1
 # Folders of data/ that hold outs of stages.
-TABLE_FOLDERS = ("index", "generated", "features", "quality", "centralized", "results")
+TABLE_FOLDERS = (
+    *("index", "keypoints", "generated", "features", "quality", "centralized", "results"),
+)
 NOTES = b"pose2id.notes"  # in a file's metadata: what its reader should know, a line each
 
 # An image that cannot be used, or a file that is no image and is not meant to be one.
@@ -49,6 +51,16 @@ POSES = pa.schema(
         pa.field("pose_id", pa.int16(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("keypoints", pa.list_(pa.float32(), N_KEYPOINTS * 3), nullable=False),
+    ]
+)
+
+# Of real images; `pose_id` is -1, as it is of an original among the features.
+KEYPOINTS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("pose_id", pa.int16(), nullable=False),
+        pa.field("keypoints", pa.list_(pa.float32(), N_KEYPOINTS * 3), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
     ]
 )
 
@@ -305,6 +317,10 @@ class Layout:
     def rejects(self, split: str) -> Path:
         """The files of a split that the index could not use."""
         return self.data / "index" / f"{split}.rejects.parquet"
+
+    def keypoints(self, split: str) -> Path:
+        """The folder of the key points of a split's images."""
+        return self.data / "keypoints" / split
 
     def generated(self, split: str) -> Path:
         """The folder of a split's generated pictures."""

@@ -92,6 +92,7 @@ def write_project(root: Path, spec: Spec = Spec(), **overrides: object) -> Param
     variants: dict[str, dict[str, NDArray[np.float32]]] = {name: {} for name in VARIANTS}
     for split in splits:
         _write_index(layout, split, spec, params, drawings)
+        _write_keypoints(layout, split, params)
         accepted = _write_quality(layout, split, spec, rng)
         _write_expectations(layout, split, accepted)
         _write_generated(layout, split, spec, params, drawings)
@@ -167,6 +168,13 @@ def _drawing(number: int, spec: Spec) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _write_keypoints(layout: Layout, split: Split, params: Params) -> None:
+    """Empty tables, as where nothing asks for key points."""
+    for shard in range(params.shards):
+        part = layout.keypoints(split.name) / f"part-{shard:04d}.parquet"
+        write_table(part, schema.KEYPOINTS.empty_table(), producer="none")
 
 
 def _write_poses(layout: Layout, spec: Spec, rng: np.random.Generator) -> None:

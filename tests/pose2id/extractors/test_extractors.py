@@ -13,12 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
+from pose2id.devices import resolve_device
 from pose2id.errors import DataError, MissingDependencyError, ParamsError, WeightsError
 from pose2id.extractors.base import InputSpec
 from pose2id.extractors.batching import extract
 from pose2id.extractors.efficientnet import INPUT_SPEC, from_weights, shipped_weights
 from pose2id.extractors.preprocess import fingerprint, normalize
-from pose2id.extractors.registry import load_extractor, pick_device
+from pose2id.extractors.registry import load_extractor
 
 SMALL = replace(INPUT_SPEC, height_px=64, width_px=32)
 TINY = InputSpec(height_px=16, width_px=8, channel_order="bgr", max_value=255.0)
@@ -113,8 +114,8 @@ def test_registry_says_what_is_needed():
     with pytest.raises(WeightsError, match=r"1280.*256"):
         load_extractor("efficientnet_lite0", dim=256)
     with pytest.raises(ParamsError, match="'tpu'"):
-        pick_device("tpu")
-    assert pick_device("cpu").type == "cpu"
+        resolve_device("tpu")
+    assert resolve_device("cpu").type == "cpu"
 
 
 def test_normalize_follows_the_spec():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pose2id.extractors.efficientnet import EfficientNetExtractor
+from pose2id.extractors.registry import load_extractor
 from pose2id.renderer import (
     STANDARD_JOINTS,
     Camera,
@@ -22,7 +22,7 @@ def normalized(x):
 
 @pytest.fixture(scope="module")
 def extract():
-    network = EfficientNetExtractor()
+    network = load_extractor("efficientnet_lite0", device="cpu")
     size = (network.input_spec.width_px, network.input_spec.height_px)
 
     def run(pictures):

@@ -9,15 +9,53 @@ import torch
 import yaml
 
 import tasks.studies.training
+import tasks.studies.training_data
 from pose2id.errors import ParamsError, WeightsError
 from pose2id.generation.checkpoints import load_model
-from pose2id.generation.config import VaeConfig
+from pose2id.generation.config import IpgConfig, VaeConfig
 from pose2id.training.identity import batch_hard_triplet, camera_map
 from pose2id.training.ipg import IpgJob, identification_loss, velocity_weight
 from pose2id.training.recipe import read_recipe
 from pose2id.training.vae_start import fresh_vae
 
 LOOP = {"steps": 4, "lr": 1e-3, "checkpoint_every": 2, "sample_every": 4}
+
+MODEL = {
+    "height_px": 32,
+    "width_px": 16,
+    "output_height_px": 32,
+    "output_width_px": 16,
+    "identity_tokens": 2,
+    "unet": {
+        "channels": [8, 16],
+        "attention": [True, True],
+        "layers_per_block": 1,
+        "heads": 2,
+        "norm_groups": 4,
+        "cross_attention_dim": 8,
+    },
+    "vae": {
+        "channels": [8, 8, 8],
+        "layers_per_block": 1,
+        "norm_groups": 1,
+        "latent_channels": 4,
+    },
+    "identity": {
+        "height_px": 32,
+        "width_px": 16,
+        "patch_px": 8,
+        "stride_px": 6,
+        "embed_dim": 8,
+        "depth": 2,
+        "heads": 2,
+    },
+    "guider": {"channels": [4, 4, 8], "strides": [2, 2]},
+}
+
+
+def tiny_model_config() -> IpgConfig:
+    """The sizes of a model that trains in a moment."""
+    return IpgConfig.model_validate(MODEL)
 
 
 def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
@@ -35,37 +73,7 @@ def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
             "standard": 2,
             "free": 1,
         },
-        "model": {
-            "height_px": 32,
-            "width_px": 16,
-            "output_height_px": 32,
-            "output_width_px": 16,
-            "identity_tokens": 2,
-            "unet": {
-                "channels": [8, 16],
-                "attention": [True, True],
-                "layers_per_block": 1,
-                "heads": 2,
-                "norm_groups": 4,
-                "cross_attention_dim": 8,
-            },
-            "vae": {
-                "channels": [8, 8, 8],
-                "layers_per_block": 1,
-                "norm_groups": 1,
-                "latent_channels": 4,
-            },
-            "identity": {
-                "height_px": 32,
-                "width_px": 16,
-                "patch_px": 8,
-                "stride_px": 6,
-                "embed_dim": 8,
-                "depth": 2,
-                "heads": 2,
-            },
-            "guider": {"channels": [4, 4, 8], "strides": [2, 2]},
-        },
+        "model": MODEL,
         "vae": {"loop": LOOP, "batch": 2},
         "decoder": {"loop": LOOP, "batch": 2},
         "identity": {"loop": LOOP, "loss": {"identities": 2, "pictures": 2}},
@@ -92,7 +100,7 @@ def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
+        patch.setattr(tasks.studies.training_data, "VALIDATION_IDENTITIES", 2)
         tasks.studies.training.train_vae(_recipe(folder))
         tasks.studies.training.train_identity(_recipe(folder))
         tasks.studies.training.train_ipg(_recipe(folder))
@@ -146,7 +154,7 @@ def test_fine_tuning_starts_from_given_weights(trained, tmp_path):
 def test_fine_tuning_takes_the_identity_network_that_the_recipe_trains(
     trained, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
+    monkeypatch.setattr(tasks.studies.training_data, "VALIDATION_IDENTITIES", 2)
     recipe = _recipe(tmp_path, start=str(trained / "out"))
     with pytest.raises(WeightsError, match=r"flows\.train identity"):
         tasks.studies.training.train_ipg(recipe, stop_after=1)
@@ -173,7 +181,7 @@ def test_weights_to_start_from_keep_their_autoencoder_and_sizes(trained, tmp_pat
 
 
 def test_the_decoder_can_be_trained_on_after_ipg(trained, monkeypatch):
-    monkeypatch.setattr(tasks.studies.training, "VALIDATION_IDENTITIES", 2)
+    monkeypatch.setattr(tasks.studies.training_data, "VALIDATION_IDENTITIES", 2)
     before = load_model(trained / "out").model.state_dict()
     losses = _losses(trained / "runs" / "ipg")
     tasks.studies.training.train_decoder(_recipe(trained))
@@ -248,7 +256,7 @@ def test_the_identity_loss_reaches_the_latents_and_leaves_the_frozen_parts_alone
     model = load_model(trained / "out").model
     for part in tasks.studies.training.FROZEN_PARTS:
         model.get_submodule(part).requires_grad_(False)
-    job = IpgJob(model, recipe.ipg.loss, tasks.studies.training.open_pool(recipe), "a" * 16)
+    job = IpgJob(model, recipe.ipg.loss, tasks.studies.training_data.open_pool(recipe), "a" * 16)
     table = job._pool.table
     targets = np.flatnonzero(table.is_target & (table.identity < 2))
     latents = job._tensor(job._latents[targets]).requires_grad_()

@@ -7,9 +7,16 @@ from PIL import Image
 from pose2id.datasets.base import ImageRecord
 from pose2id.errors import DataError, ParamsError
 from pose2id.poses.standard import STANDARD_POSES
+from pose2id.renderer import STUDIO_GROUND
 from pose2id.training.pool import Pool
 from pose2id.training.recipe import read_recipe
-from pose2id.training.sources import STUDIO, IndexedSource, PairIndex, RenderedSource
+from pose2id.training.sources import (
+    STUDIO,
+    IndexedSource,
+    JoinedSource,
+    PairIndex,
+    RenderedSource,
+)
 
 RENDERED = RenderedSource(seed=5, identities=3, shots=2, standard=3, free=1)
 
@@ -137,3 +144,37 @@ def test_a_wrong_recipe_names_the_key(change, key):
     read_recipe(recipe, "recipe.yaml")
     with pytest.raises(ParamsError, match=key):
         read_recipe(recipe | change, "recipe.yaml")
+
+
+def test_joined_sources_keep_their_people_and_pictures_apart():
+    real = _indexed([(1, 0), (1, 1), (2, 0), (2, 1)], known=[0, 1, 2, 3])
+    rendered = RenderedSource(3, 2, 1, 1, 0)
+    joined = JoinedSource([real, rendered])
+    table, n = joined.table(), 4
+    np.testing.assert_array_equal(table.identity, [0, 0, 1, 1, 2, 2, 3, 3])
+    np.testing.assert_array_equal(table.is_photo, [True] * 4 + [False] * 4)
+    of_rendered = rendered.table()
+    for row in np.flatnonzero(of_rendered.pose >= 0):
+        pose = table.keypoints[table.pose[n + row]]
+        np.testing.assert_array_equal(pose, of_rendered.keypoints[of_rendered.pose[row]])
+    np.testing.assert_array_equal(joined.picture(n + 1, 32, 16), rendered.picture(1, 32, 16))
+    assert joined.fingerprint != JoinedSource([rendered]).fingerprint
+
+
+def test_people_are_cut_out_by_their_key_points_and_put_into_the_studio(tmp_path):
+    records = _records((1, 0), (1, 1))
+    for row in range(2):
+        Image.new("RGB", (16, 32), (200, 0, 0)).save(tmp_path / f"{row}.png")
+    keypoints = {"train/0": STANDARD_POSES[0], "train/1": np.zeros((18, 3), np.float32)}
+    source = IndexedSource(records, tmp_path, ["a", "b"], keypoints, background="studio")
+    table = source.table()
+    np.testing.assert_array_equal(table.identity, [0, 0, 0])  # nobody is seen in the second image
+    np.testing.assert_array_equal(table.is_reference, [True, True, False])
+    np.testing.assert_array_equal(table.is_target, [False, False, True])
+    assert PairIndex(table).targets_of(1).tolist() == [2]
+    plain, studio = source.picture(0, 128, 64), source.picture(2, 128, 64)
+    assert (plain == [200, 0, 0]).all()
+    assert (studio[:3] == STUDIO_GROUND).all()
+    assert (studio[64, 32] == [200, 0, 0]).all()
+    kept = IndexedSource(records, tmp_path, ["a", "b"], keypoints)
+    assert kept.fingerprint != source.fingerprint
