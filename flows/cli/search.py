@@ -6,7 +6,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -93,7 +93,7 @@ def _pictures(image: Path, gallery: Gallery, dataset_root: Path) -> list[tuple[s
         files = sorted(p for p in image.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         if not files:
             raise DataError(f"--image {image} has no {', '.join(IMAGE_SUFFIXES)} file in it")
-    elif not image.exists() and (row := gallery.known(image_id=image.as_posix())):
+    elif not image.exists() and (row := _indexed(image, gallery)):
         return [(row["image_id"], read_indexed(dataset_root, row["path"], row["sha256"]))]
     else:
         files = [image]
@@ -106,6 +106,12 @@ def _pictures(image: Path, gallery: Gallery, dataset_root: Path) -> list[tuple[s
             raise DataError(f"--image {file} {error}") from error
         found.append((str(file), data))
     return found
+
+
+def _indexed(image: Path, gallery: Gallery) -> dict[str, Any]:
+    """The index row of an image id, which the command line may have taken for a path."""
+    ids = ("/".join(image.parts[start:]) for start in range(len(image.parts)))
+    return next(filter(None, (gallery.known(image_id=image_id) for image_id in ids)), {})
 
 
 def _show(found: Found, split: str) -> None:

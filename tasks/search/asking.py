@@ -110,10 +110,12 @@ def _described(
         raise DataError(failures[0])
     kept = np.array([row not in failures for row in range(1, len(features))], np.float32)
     drawings = features[None, 1:] if drawn else None
-    notes = (f"described by {extractor.name}",)
+    notes = [f"described by {extractor.name}, camera unknown"]
     if drawn:
-        notes += (f"drawn in {int(kept.sum())} poses by {params.generate.generator}",)
-    return FeatureSet(features[:1], None, drawings, kept[None] if drawn else None, notes)
+        drawer = params.generate.generator
+        notes.append(f"drawn in {int(kept.sum())} poses by {drawer}, not checked by the gates")
+    weights = kept[None] if drawn else None
+    return FeatureSet(features[:1], None, drawings, weights, tuple(notes))
 
 
 def _draw(layout: Layout, params: Params, data: bytes, generator: Generator) -> list[bytes]:

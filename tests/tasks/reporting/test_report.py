@@ -8,6 +8,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -454,3 +455,17 @@ def test_templates_are_packaged():
     config = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
     for suffix in {path.suffix for path in folder.iterdir() if path.is_file()}:
         assert f'"*{suffix}"' in config
+
+
+def test_with_base_alone_the_report_says_that_there_is_nothing_to_compare(tmp_path):
+    params = write_project(tmp_path, Spec(identities=3), report=REPORT)
+    for name in ("summary", "queries", "identities", "rankings"):
+        path = tmp_path / f"data/results/{name}.parquet"
+        table = read_table(path)
+        kept = table.filter(pc.equal(table.column("variant"), "base"))
+        write_table(path, kept, producer="5" * 64)
+    pages = build(tmp_path, params)
+    assert settings_of(pages["queries"])["variants"] == ["base"]
+    assert "only base was scored" in pages["cameras"]
+    assert pages["index"].split('<ol class="findings">')[1].split("</ol>")[0].count("<li>") == 3
+    assert all(file.is_file() for _, file, _ in links_of(tmp_path / "reports"))
