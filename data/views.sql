@@ -78,7 +78,7 @@ SELECT * FROM read_parquet('data/results/rankings.parquet');
 CREATE VIEW ablation AS
 SELECT * FROM read_parquet('data/ablation.parquet');
 
--- The trials of `pose2id tune`.
+-- Every setting that `pose2id tune` looked at.
 CREATE VIEW tuning AS
 SELECT * FROM read_parquet('data/tuning/study.parquet');
 

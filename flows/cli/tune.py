@@ -1,14 +1,17 @@
-"""Chooses eta, k1 and k2 on the train split."""
+"""Chooses a chain, eta and k on the train split."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params
 from flows.process.privacy import load_project
+
+if TYPE_CHECKING:
+    from tasks.studies.tune import Choice
 
 app = typer.Typer()
 
@@ -16,32 +19,49 @@ app = typer.Typer()
 @app.command()
 def main(
     params: Params = PARAMS_FILE,
-    trials: Annotated[int, typer.Option(help="Overrides tune.trials; 0 keeps it.")] = 0,
 ) -> None:
-    """Tunes by cross-validated mAP; never looks at query or gallery."""
-    from flows.cli.console import progress, setup_logging, show, show_table
+    """Chooses the mildest chain that holds up; never looks at query or gallery."""
+    from flows.cli.console import progress, setup_logging, show, show_note
 
     setup_logging()
     from tasks.reporting.studies import write_studies_part
     from tasks.studies.tune import tune
     from tasks.tables.schema import Layout
-    from tasks.tables.store import read_table
 
     parameters = load_project(params)
-    if trials:
-        search = parameters.tune.model_copy(update={"trials": trials})
-        parameters = parameters.model_copy(update={"tune": search})
-    with progress("tune", parameters.tune.trials, "trials") as advance:
-        best = tune(parameters, Path(), lambda: advance(1))
     layout = Layout()
-    study = read_table(layout.tuning / "study.parquet")
+    with progress("tune", 0, "settings") as advance:
+        choice = tune(parameters, Path(), params, lambda: advance(1))
     write_studies_part(layout)
-    now = study.to_pylist()[0]  # the first trial is what is set today
-    names = ("eta", "k1", "k2", "rerank_k1", "rerank_k2", "rerank_lambda", "mAP")
-    show_table(
-        ("", *names),
-        [("set now", *(now[n] for n in names)), ("best", *(best[n] for n in names))],
-    )
-    show(f"study:   {layout.tuning / 'study.parquet'}")
-    show(f"page:    {layout.reports / 'pages' / 'studies.html'}")
-    show(f"to use it: cp {layout.tuning / 'params.yaml'} params.yaml && dvc repro")
+    _show_evidence(choice)
+    for note in choice.notes:
+        show_note(note)
+    if choice.chosen.chain:
+        show(f"chosen: variant {choice.variant}, [{', '.join(choice.chosen.chain)}]")
+    else:
+        show("chosen: base, as no step's gain is beyond luck here")
+    written = layout.tuning / "params.yaml"
+    show(f"study:  {layout.tuning / 'study.parquet'} (view `tuning`)")
+    show(f"page:   {layout.reports / 'pages' / 'studies.html'}")
+    show(f"to try: cp {written} {params} && dvc repro")
+    show(f"        then look at {choice.variant} beside base in the scores of query and gallery")
+
+
+def _show_evidence(choice: Choice) -> None:
+    from flows.cli.console import show_table
+    from tasks.studies.choice import Candidate
+
+    rows = []
+    for name, setting in (
+        ("base", Candidate()),
+        ("chosen", choice.chosen),
+        ("highest", choice.best),
+    ):
+        gain = choice.gain(setting)
+        rows.append(
+            (
+                *(name, ", ".join(setting.chain), setting.eta or None, setting.k or None),
+                *(choice.evidence.mean(setting), gain.delta, gain.low, gain.high),
+            )
+        )
+    show_table(("", "steps", "eta", "k", "mAP", "gain", "low", "high"), rows)

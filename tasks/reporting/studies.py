@@ -28,14 +28,18 @@ def write_studies_part(layout: Layout) -> None:
             table = read_table(layout.ablation)
             plot_ablation(table, page.folder / "ablation.svg")
             ablation = table.to_pylist()
-        best = None
+        tuning: list[dict[str, Any]] = []
         study = layout.tuning / "study.parquet"
         if study.is_file():
             table = read_table(study)
             plot_tuning(table, page.folder / "tuning.svg")
-            trials = table.to_pylist()
-            best = max(trials, key=lambda row: (row["mAP"], -row["trial"]))
-            best = {**best, "n_trials": len(trials), "now": trials[0]}
+            rows = table.to_pylist()
+            tuning = [row for row in rows if row["chosen"] or row["best"] or not row["steps"]]
+            tuning = [{**row, "n_settings": len(rows)} for row in tuning]
         page.write(
-            "_studies.html.j2", ablation=ablation, best=best, width_px=WIDTH_PX, height_px=HEIGHT_PX
+            "_studies.html.j2",
+            ablation=ablation,
+            tuning=tuning,
+            width_px=WIDTH_PX,
+            height_px=HEIGHT_PX,
         )

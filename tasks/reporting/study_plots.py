@@ -34,15 +34,23 @@ def plot_ablation(table: pa.Table, path: Path) -> None:
 
 
 def plot_tuning(table: pa.Table, path: Path) -> None:
-    """The response of cross-validated mAP to each parameter, the best trial marked."""
-    figure, axes = _figure(3)
-    rows = table.to_pylist()
-    best = max(rows, key=lambda row: (row["mAP"], -row["trial"]))
-    for axis, name in zip(axes, ("eta", "k1", "k2"), strict=True):
-        axis.plot([r[name] for r in rows], [100 * r["mAP"] for r in rows], "o", color="#00617f")
-        axis.plot(best[name], 100 * best["mAP"], "*", markersize=16, color="#8a5a00", label="best")
-        axis.set(xlabel=name, ylabel="cross-validated mAP (%)")
-        axis.set_xscale("log" if name == "eta" else "linear")
+    """MAP of every setting against number of steps, eta and k; best and chosen are marked."""
+    rows = [{**row, "n_steps": len(row["steps"])} for row in table.to_pylist()]
+    best, chosen = (next(row for row in rows if row[mark]) for mark in ("best", "chosen"))
+    labels = {"n_steps": "steps in the chain", "eta": "eta (0: no fuse)", "k": "k (0: no nfc)"}
+    figure, axes = _figure(len(labels))
+    for axis, (name, label) in zip(axes, labels.items(), strict=True):
+        values = sorted({row[name] for row in rows})  # evenly spaced, as 0 has no logarithm
+        place = {value: number for number, value in enumerate(values)}
+        points = [place[row[name]] for row in rows]
+        axis.plot(points, [100 * row["mAP"] for row in rows], ".", color="#00617f")
+        for row, mark, color, text in (
+            (best, "s", "#555555", "highest"),
+            (chosen, "*", "#8a5a00", "chosen"),
+        ):
+            axis.plot(place[row[name]], 100 * row["mAP"], mark, ms=11, color=color, label=text)
+        axis.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+        axis.set(xlabel=label, ylabel="mAP on the split tuned on (%)")
         axis.legend()
     _save(figure, path)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pose2id.datasets.names import RETRACTED_READERS
-from pose2id.errors import DataError, ParamsError
+from pose2id.errors import DataError
 from tasks.starting.survey import Survey
-from tasks.tables.params import parse_params
-from tasks.tables.store import atomic_path
+from tasks.tables.params_file import edit_params, inline
 
 UNKNOWN_LICENCE = "unknown"
 
@@ -36,39 +34,27 @@ def write_params(
     Raises:
         ParamsError: The file is missing, is not YAML, or a value is not allowed.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
-    yaml = _round_trip()
-    try:
-        params = yaml.load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise ParamsError(f"{path} cannot be read: {error}") from error
-    if not isinstance(params, dict):
-        raise ParamsError(f"{path} must be a mapping of sections")
-    params["splits"] = _inline([item.name for item in survey.splits])
-    dataset = params.setdefault("dataset", {})
-    dataset.update(
-        name=name,
-        reader=survey.layout.name,
-        root=_relative(survey.root, project),
-        licence=licence,
-        status=status,
-    )
-    dataset["distractor_pids"] = (
-        None if survey.distractor_pids is None else _inline(survey.distractor_pids)
-    )
-    dataset["junk_pids"] = None
-    for option in dataset.get("options") or {}:
-        dataset["options"][option] = None
-    params.setdefault("score", {}).update(
-        query=survey.query, gallery=survey.gallery, protocol=survey.layout.protocol
-    )
-    text = io.StringIO()
-    yaml.dump(params, text)
-    parse_params(YAML(typ="safe").load(text.getvalue()), str(path))
-    with atomic_path(path) as fresh:
-        fresh.write_text(text.getvalue(), encoding="utf-8")
+    def change(params: Any) -> None:  # noqa: ANN401 - ruamel's mapping
+        params["splits"] = inline([item.name for item in survey.splits])
+        dataset = params.setdefault("dataset", {})
+        dataset.update(
+            name=name,
+            reader=survey.layout.name,
+            root=_relative(survey.root, project),
+            licence=licence,
+            status=status,
+        )
+        distractors = survey.distractor_pids
+        dataset["distractor_pids"] = None if distractors is None else inline(distractors)
+        dataset["junk_pids"] = None
+        for option in dataset.get("options") or {}:
+            dataset["options"][option] = None
+        params.setdefault("score", {}).update(
+            query=survey.query, gallery=survey.gallery, protocol=survey.layout.protocol
+        )
+
+    edit_params(path, path, change)
 
 
 def default_name(survey_root: Path, reader: str, shared: bool) -> str:
@@ -112,34 +98,7 @@ def check_names(splits: Iterable[str]) -> None:
         )
 
 
-def _round_trip() -> Any:  # noqa: ANN401 - ruamel's class is not typed
-    """A YAML reader and writer that keeps comments, order, quotes and the word null."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.representer import RoundTripRepresenter
-
-    class Representer(RoundTripRepresenter):
-        """Writes None as null; the base class leaves the place empty."""
-
-    Representer.add_representer(
-        type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    yaml = YAML()
-    yaml.Representer = Representer
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
 def _relative(root: Path, project: Path) -> str:
     full = root.resolve()
     inside = full.is_relative_to(project.resolve())
     return str(full.relative_to(project.resolve()) if inside else full)
-
-
-def _inline(values: Iterable[Any]) -> Any:  # noqa: ANN401 - a sequence of ruamel's own
-    from ruamel.yaml.comments import CommentedSeq
-
-    sequence = CommentedSeq(values)
-    sequence.fa.set_flow_style()
-    return sequence

@@ -13,7 +13,7 @@ from pose2id.choices import Tracklets
 from pose2id.errors import DataError
 from pose2id.labels import UNKNOWN, Labels
 from pose2id.protocols import rules_of
-from pose2id.steps.base import FeatureSet
+from pose2id.steps.base import FeatureSet, FindNeighbors, fresh_neighbors
 from pose2id.steps.chain import Chain, ChainRunner
 from pose2id.steps.scoring import chain_distances
 from tasks.tables import schema
@@ -122,6 +122,7 @@ def evaluate_setting(
     setting: Setting,
     params: Params,
     load_train: Callable[[], FeatureSet] | None = None,
+    find_neighbors: Callable[[str, Chain], FindNeighbors] = lambda side, done: fresh_neighbors,
 ) -> tuple[Evaluation, float]:
     """Scores a gallery for its queries under a setting.
 
@@ -131,6 +132,8 @@ def evaluate_setting(
         setting: What is done to both.
         params: All parameters: protocol, and what the setting leaves as it is.
         load_train: Gives what steps with `reference: train` refer to.
+        find_neighbors: Gives, for a side and the steps that it has been through, how its
+            neighbours are found.
 
     Returns:
         The evaluation, and ID2 over both sides without distractors.
@@ -144,7 +147,7 @@ def evaluate_setting(
 
     steps = {**params.centralize.by_step(), **params.score.by_step(), **setting.params}
     roles = {GALLERY: GALLERY, **({"train": "train"} if load_train else {})}
-    runner = ChainRunner(load, steps, roles)
+    runner = ChainRunner(load, steps, roles, find_neighbors)
     q = runner.run(QUERY, setting.query).features
     g = runner.run(GALLERY, setting.gallery).features
     distances, _ = chain_distances(q, g, setting.gallery, steps)

@@ -331,15 +331,22 @@ class ReportParams(_Section):
 
 
 class TuneParams(_Section):
-    """The search for fusion and centralization parameters on the train split."""
+    """What `pose2id tune` looks at on the train split."""
 
     split: str = "train"
-    folds: Annotated[int, Field(ge=2, le=20)] = 3
-    trials: Annotated[int, Field(ge=1, le=100_000)] = 60
-    max_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    steps: Annotated[tuple[str, ...], Field(max_length=20)] = ("camera_normalize", "fuse", "nfc")
     eta: tuple[Eta, Eta] = (0.25, 8.0)
-    rerank: bool = False
+    n_eta: Annotated[int, Field(ge=2, le=100)] = 6
+    max_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    queries_per_person: Annotated[int, Field(ge=1, le=1000)] = 2
     seed: Seed = 0
+
+    @field_validator("steps")
+    @classmethod
+    def _known_steps(cls, value: tuple[str, ...]) -> Chain:
+        if len(set(value)) != len(value) or any(step not in STEPS for step in value):
+            raise ValueError(f"must be steps on features, each once: {', '.join(STEPS)}")
+        return value
 
     @field_validator("eta")
     @classmethod

@@ -262,15 +262,21 @@ ABLATION = pa.schema(
 
 TUNING = pa.schema(
     [
-        pa.field("trial", pa.int32(), nullable=False),
-        pa.field("eta", pa.float64(), nullable=False),
-        pa.field("k1", pa.int32(), nullable=False),
-        pa.field("k2", pa.int32(), nullable=False),
-        pa.field("rerank_k1", pa.int32()),
-        pa.field("rerank_k2", pa.int32()),
-        pa.field("rerank_lambda", pa.float64()),
-        pa.field("mAP", pa.float64(), nullable=False),
-        pa.field("fold_mAP", pa.list_(pa.float64()), nullable=False),
+        pa.field("setting", pa.int32(), nullable=False),
+        pa.field("steps", pa.list_(pa.string()), nullable=False),
+        pa.field("eta", pa.float64(), nullable=False),  # 0 without fuse
+        pa.field("k", pa.int32(), nullable=False),  # k1 and k2, 0 without nfc
+        pa.field("mAP", pa.float64(), nullable=False),  # mean over people
+        pa.field("below_best", pa.float64(), nullable=False),
+        pa.field("below_best_error", pa.float64(), nullable=False),  # standard error over people
+        pa.field("gain", pa.float64(), nullable=False),  # over base
+        pa.field("gain_low", pa.float64(), nullable=False),  # ends of the 95 % interval
+        pa.field("gain_high", pa.float64(), nullable=False),
+        pa.field("best", pa.bool_(), nullable=False),
+        pa.field("chosen", pa.bool_(), nullable=False),
+        pa.field("n_people", pa.int32(), nullable=False),
+        pa.field("n_queries", pa.int32(), nullable=False),
+        pa.field("n_images", pa.int32(), nullable=False),
     ]
 )
 
