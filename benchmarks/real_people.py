@@ -220,7 +220,14 @@ class Scores:
         else:
             step = SCORING_STEPS[last]
             distances = step.distances(left, right, step.params())[0]
-        return evaluate(distances, query.pids, gallery.pids, query.camids, gallery.camids, top_k=0)
+        return evaluate(
+            distances,
+            query_pids=query.pids,
+            gallery_pids=gallery.pids,
+            query_camids=query.camids,
+            gallery_camids=gallery.camids,
+            top_k=0,
+        )
 
     def choose(self, chain: Sequence[str]) -> tuple[float, int]:
         """The eta and k of the best mAP on the train people."""

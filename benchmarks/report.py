@@ -4,8 +4,8 @@
 
 Each identity has 4 queries and 2 gallery pictures, each of them 8 generated pictures: the default
 is 20,000 queries and 240,000 generated pictures. The bounds are those a person at a laptop
-tolerates: 2 minutes, 1 GiB, 5 MB a page. The report runs in a process of its own, so that memory
-is that of the report alone.
+tolerates: 2 minutes, 1 GiB, 5 MB a page or script. The report runs in a process of its own, so that
+memory is that of the report alone.
 """
 
 from __future__ import annotations
@@ -74,14 +74,15 @@ def main() -> None:
         wall_s = time.monotonic() - started
         if status:
             sys.exit("the report could not be built")
-        pages = {p.name: p.stat().st_size for p in (root / "reports").rglob("*.html")}
+        loaded = [p for p in (root / "reports").rglob("*") if p.suffix in (".html", ".js")]
+        pages = {p.name: p.stat().st_size for p in loaded}
         largest = max(pages, key=pages.__getitem__)
         whole = sum(p.stat().st_size for p in (root / "reports").rglob("*") if p.is_file())
     print(f"wall time      {wall_s:8.1f} s   (bound 120)")
     print(f"processor time {used.ru_utime + used.ru_stime:8.1f} s")
     print(f"peak memory    {used.ru_maxrss / 1024:8.0f} MiB (bound 1024)")
-    print(f"largest page   {pages[largest] / 1e6:8.2f} MB  (bound 5; {largest})")
-    print(f"whole report   {whole / 1e6:8.2f} MB in {len(pages)} pages")
+    print(f"largest file   {pages[largest] / 1e6:8.2f} MB  (bound 5; {largest})")
+    print(f"whole report   {whole / 1e6:8.2f} MB in {len(pages)} pages and scripts")
 
 
 if __name__ == "__main__":

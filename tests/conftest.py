@@ -39,7 +39,7 @@ atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 # Written beside the outs, with clock and machine in them.
 BY_PRODUCTS = (
     *("data/pose2id.duckdb", "data/runs.parquet"),
-    *("reports/runs", "reports/studies"),
+    "reports/local",
 )
 
 

@@ -20,7 +20,7 @@ def main(
     from flows.cli.console import progress, setup_logging, show, show_table
 
     setup_logging()
-    from tasks.reporting.studies import write_studies_page
+    from tasks.reporting.studies import write_studies_part
     from tasks.studies.ablation import run_ablation
     from tasks.tables.catalog import build_catalog
     from tasks.tables.schema import Layout
@@ -29,9 +29,9 @@ def main(
     with progress("ablation", 0, "settings") as advance:
         table = run_ablation(parameters, Path(), lambda: advance(1))
     layout = Layout()
-    write_studies_page(layout)
+    write_studies_part(layout)
     build_catalog(layout, parameters.splits)
     columns = ("study", "setting", "value", "mAP", "rank_1", "mINP", "id2")
     show_table(columns, [tuple(row[c] for c in columns) for row in table.to_pylist()])
     show(f"table: {layout.ablation} (view `ablation`)")
-    show(f"page:  {layout.reports / 'studies.html'}")
+    show(f"page:  {layout.reports / 'pages' / 'studies.html'}")

@@ -6,69 +6,142 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli.project import PARAMS_FILE, Params, as_given
 from flows.process.privacy import load_project
 
+if TYPE_CHECKING:
+    from tasks.search.ranking import Found, Gallery
+
 app = typer.Typer()
 
 
 @app.command()
 def main(
-    image: Annotated[Path, typer.Option(help="Picture of one person.", callback=as_given)],
+    image: Annotated[
+        Path,
+        typer.Option(
+            help="Picture of one person, a folder of them, or an image id.", callback=as_given
+        ),
+    ],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Length of the ranked list.")] = 10,
     variant: Annotated[
-        str,
-        typer.Option(help="Variant of the gallery; the picture itself has only its own feature."),
-    ] = "base",
+        str | None,
+        typer.Option(help="Whose features are compared; the last without re-ranking by default."),
+    ] = None,
     out: Annotated[
-        Path, typer.Option(help="PNG file to draw the ranked list to.", callback=as_given)
+        Path,
+        typer.Option(help="PNG file to draw a single ranked list to.", callback=as_given),
     ] = Path("ranked.png"),
+    html: Annotated[
+        Path | None, typer.Option(help="HTML file for the lists.", callback=as_given)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lists as JSON.")] = False,
     params: Params = PARAMS_FILE,
 ) -> None:
-    """Ranks the gallery by likeness to the person of a picture, and draws the ranked list."""
-    from flows.cli.console import printable, show_note, show_table
-    from pose2id.datasets.images import decode_rgb, read_image_bytes
-    from pose2id.errors import DataError
-    from tasks.search.ranking import draw_ranked_list, search
-    from tasks.stages.features import load_extractor
+    """Ranks the gallery by likeness to the person of a picture, by the project's own chain."""
+    import json
+
+    from flows.cli.console import show, show_note
+    from tasks.search.asking import networks_of
+    from tasks.search.page import as_data, as_html
+    from tasks.search.ranking import Gallery
     from tasks.tables.schema import Layout
 
-    parameters = load_project(params)
-    try:
-        data = read_image_bytes(image)
-        picture = decode_rgb(data)
-    except DataError as error:
-        raise DataError(f"--image {image} {error}") from error
+    parameters, root = load_project(params), Path()
     if out.suffix != ".png":
         raise typer.BadParameter(f"--out must end in .png, got {out.name}")
-    with drawing_file(out) as temporary:
-        root = Path()
-        extractor = load_extractor(parameters.features, str(root), parameters.runtime.device)
-        found = search(Layout(root), parameters, data, extractor, variant=variant, k=k)
-        known = "not in the index" if found.query_id is None else f"{found.query_id} in the index"
-        show_note(
-            f"{printable(str(image))} ({known}): its own {extractor.name} feature against the "
-            f"{variant} features of {parameters.score.gallery}, squared Euclidean distance"
-        )
-        verdicts = {None: "", True: "right", False: "wrong"}
-        rows = [
-            (hit.rank, hit.image_id, hit.pid, hit.camid, hit.distance, verdicts[hit.is_match])
-            + (("the same file",) if hit.is_same_file else ("",))
-            for hit in found.hits
-        ]
-        show_table(("rank", "image_id", "pid", "camid", "distance", "verdict", "note"), rows)
-        drawing = draw_ranked_list(picture, found, root / parameters.dataset.root)
-        drawing.save(temporary, format="png")
-    show_note(f"drawn to {out}")
+    gallery = Gallery(
+        Layout(root),
+        parameters,
+        variant or parameters.default_variant,
+        networks_of(parameters, root),
+    )
+    dataset_root = root / parameters.dataset.root
+    pictures = _pictures(image, gallery, dataset_root)
+    with contextlib.ExitStack() as files:
+        drawing = page = None
+        if html is not None:
+            page = files.enter_context(new_file(html, "--html"))
+        elif len(pictures) == 1 and not as_json:
+            drawing = files.enter_context(new_file(out, "--out"))
+        lists = [(gallery.search(name, data, k), data) for name, data in pictures]
+        if as_json:
+            show(json.dumps([as_data(found) for found, _ in lists], indent=2))
+        else:
+            for found, _ in lists:
+                _show(found, parameters.score.gallery)
+        if page is not None:
+            page.write_text(as_html(lists, dataset_root), encoding="utf-8")
+        if drawing is not None:
+            _draw(*lists[0], dataset_root, drawing)
+    if page is not None:
+        show_note(f"written to {html}")
+    if drawing is not None:
+        show_note(f"drawn to {out}")
+
+
+def _pictures(image: Path, gallery: Gallery, dataset_root: Path) -> list[tuple[str, bytes]]:
+    """Name and bytes of each picture asked with."""
+    from pose2id.datasets.images import IMAGE_SUFFIXES, decode_rgb, read_image_bytes, read_indexed
+    from pose2id.errors import DataError
+
+    if image.is_dir():
+        files = sorted(p for p in image.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise DataError(f"--image {image} has no {', '.join(IMAGE_SUFFIXES)} file in it")
+    elif not image.exists() and (row := _indexed(image, gallery)):
+        return [(row["image_id"], read_indexed(dataset_root, row["path"], row["sha256"]))]
+    else:
+        files = [image]
+    found = []
+    for file in files:
+        try:
+            data = read_image_bytes(file)
+            decode_rgb(data)
+        except DataError as error:
+            raise DataError(f"--image {file} {error}") from error
+        found.append((str(file), data))
+    return found
+
+
+def _indexed(image: Path, gallery: Gallery) -> dict[str, Any]:
+    """The index row of an image id, which the command line may have taken for a path."""
+    ids = ("/".join(image.parts[start:]) for start in range(len(image.parts)))
+    return next(filter(None, (gallery.known(image_id=image_id) for image_id in ids)), {})
+
+
+def _show(found: Found, split: str) -> None:
+    from flows.cli.console import printable, show_note, show_table
+
+    known = "not in the index" if found.query_id is None else f"{found.query_id} in the index"
+    show_note(
+        f"{printable(found.name)} ({known}) against the {found.variant} features of {split}, "
+        f"squared Euclidean distance: {'; '.join(found.notes)}"
+    )
+    verdicts = {None: "", True: "right", False: "wrong"}
+    rows = [
+        (hit.rank, hit.image_id, hit.pid, hit.camid, hit.distance, verdicts[hit.is_match])
+        + (("the same file",) if hit.is_same_file else ("",))
+        for hit in found.hits
+    ]
+    show_table(("rank", "image_id", "pid", "camid", "distance", "verdict", "note"), rows)
+
+
+def _draw(found: Found, data: bytes, dataset_root: Path, path: Path) -> None:
+    from pose2id.datasets.images import decode_rgb
+    from tasks.search.ranking import draw_ranked_list
+
+    drawing = draw_ranked_list(decode_rgb(data), found, dataset_root)
+    drawing.save(path, format="png")
 
 
 @contextlib.contextmanager
-def drawing_file(out: Path) -> Iterator[Path]:
-    """A temporary file that becomes `--out`; where none can be, it says so before any work.
+def new_file(out: Path, option: str) -> Iterator[Path]:
+    """A temporary file that becomes an option's; where none can be, it says so before any work.
 
     Raises:
         DataError: No file can be written there.
@@ -83,5 +156,5 @@ def drawing_file(out: Path) -> Iterator[Path]:
             temporary = stack.enter_context(atomic_path(out))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise DataError(f"--out {str(out)[:200]} cannot be written: {reason}") from error
+            raise DataError(f"{option} {str(out)[:200]} cannot be written: {reason}") from error
         yield temporary

@@ -24,7 +24,7 @@ def main(
     from flows.cli.console import progress, setup_logging, show, show_note
 
     setup_logging()
-    from tasks.reporting.studies import write_studies_page
+    from tasks.reporting.studies import write_studies_part
     from tasks.studies.tune import tune
     from tasks.tables.schema import Layout
 
@@ -32,7 +32,7 @@ def main(
     layout = Layout()
     with progress("tune", 0, "settings") as advance:
         choice = tune(parameters, Path(), params, lambda: advance(1))
-    write_studies_page(layout)
+    write_studies_part(layout)
     _show_evidence(choice)
     for note in choice.notes:
         show_note(note)
@@ -42,7 +42,7 @@ def main(
         show("chosen: base, as no step's gain is beyond luck here")
     written = layout.tuning / "params.yaml"
     show(f"study:  {layout.tuning / 'study.parquet'} (view `tuning`)")
-    show(f"page:   {layout.reports / 'studies.html'}")
+    show(f"page:   {layout.reports / 'pages' / 'studies.html'}")
     show(f"to try: cp {written} {params} && dvc repro")
     show(f"        then look at {choice.variant} beside base in the scores of query and gallery")
 

@@ -1,44 +1,79 @@
-"""HTML pages from templates: everything escaped, style and script inline, nothing from outside."""
+"""HTML pages from templates: everything escaped, nothing from outside, one style and one script."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
-import math
+import json
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tasks.reporting.formats import count, number, percent, signed
+
 TEMPLATES = Path(__file__).parent / "templates"
-THIN_SPACE = "\u2009"
-NONE = "–"  # noqa: RUF001 - an en dash stands for a missing value
+NAVIGATION = {  # page -> its name in the navigation
+    "index": "Overview",
+    "results": "Results",
+    "queries": "Queries",
+    "people": "People",
+    "cameras": "Cameras",
+    "drawings": "Drawings",
+    "quality": "Quality",
+    "data": "Data",
+    "runs": "Runs",
+    "studies": "Studies",
+    "provenance": "Provenance",
+}
+# Style, script and pictures come from beside the page, nothing else may load and nothing inline
+# runs: the page cannot ask any server for anything. A page opened from disk has no 'self'.
+POLICY = (
+    "default-src 'none'; img-src 'self' file: data:; style-src 'self' file:; "
+    "script-src 'self' file:; base-uri 'none'; form-action 'none'"
+)
 
 
-def render(template: str, **values: Any) -> str:  # noqa: ANN401 - templates take any value
-    """One page.
+def write_page(folder: Path, name: str, template: str, **values: Any) -> None:  # noqa: ANN401
+    """Writes one page of the site.
 
     Args:
+        folder: The report's folder, with `pages/` in it.
+        name: The page, as the file is called: a key of `NAVIGATION`, or one with `-2`, `-3`, ...
         template: Name of a file in `templates/`.
-        values: What the template shows; `base` leads from the page to the report's folder.
-
-    Returns:
-        The HTML.
+        values: What the template shows.
     """
-    style = _source("report.css")
-    script = _source("report.js")
-    # Style and script are named by hash, pictures may come from beside the page, nothing else may
-    # load: the page cannot ask any server for anything.
-    policy = (
-        f"default-src 'none'; img-src 'self' file: data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    return (
+    inside = name != "index"
+    html = (
         environment()
         .get_template(template)
-        .render(style=style, script=script, policy=policy, **values)
+        .render(
+            page=name.partition("-")[0],
+            base="../" if inside else "",
+            pages="" if inside else "pages/",
+            navigation=NAVIGATION,
+            policy=POLICY,
+            **values,
+        )
     )
+    path = folder / "pages" / f"{name}.html" if inside else folder / "index.html"
+    path.write_text(html, encoding="utf-8")
+
+
+def fragment(template: str, **values: Any) -> str:  # noqa: ANN401 - templates take any value
+    """A part of a page, escaped like one."""
+    return environment().get_template(template).render(**values)
+
+
+def script_data(kind: str, number_: int | str, value: object) -> str:
+    r"""A script that hands data to `report.js`: pages opened from disk cannot fetch.
+
+    >>> print(script_data("list", 0, {"name": "</script>"}), end="")
+    pose2id.add("list", 0, {"name":"\u003c/script\u003e"});
+    """
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f"pose2id.add({json.dumps(kind)}, {json.dumps(number_)}, {text});\n"
 
 
 @functools.cache
@@ -53,56 +88,3 @@ def environment() -> Environment:
     )
     found.filters |= {"percent": percent, "signed": signed, "number": number, "count": count}
     return found
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share in percent, without the sign.
-
-    >>> percent(0.4567), percent(None)
-    ('45.7', '–')
-    """
-    return NONE if _missing(value) else f"{100 * float(value or 0):.{digits}f}"
-
-
-def signed(value: float | None, digits: int = 1, scale: float = 100.0) -> str:
-    """A difference with its sign, in points of percent.
-
-    >>> signed(0.123), signed(-0.02), signed(None)
-    ('+12.3', '−2.0', '–')
-    """
-    if _missing(value):
-        return NONE
-    text = f"{scale * float(value or 0):+.{digits}f}"
-    return text.replace("-", "−")  # noqa: RUF001 - the typographic minus
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number with a fixed number of digits.
-
-    >>> number(0.5), number(-0.5, 1), number(None)
-    ('0.500', '−0.5', '–')
-    """
-    text = NONE if _missing(value) else f"{float(value or 0):.{digits}f}"
-    return text.replace("-", "−")  # noqa: RUF001 - the typographic minus
-
-
-def count(value: int | None) -> str:
-    """A whole number with thin spaces between thousands.
-
-    >>> count(20000).split(THIN_SPACE)
-    ['20', '000']
-    """
-    return NONE if value is None else f"{value:,}".replace(",", THIN_SPACE)
-
-
-def _missing(value: float | None) -> bool:
-    return value is None or math.isnan(value)
-
-
-def _source(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return "sha256-" + base64.b64encode(digest).decode()

@@ -1,4 +1,4 @@
-"""Section 6, provenance: the data, its licence, the parameters, the fingerprints, the model."""
+"""Page `provenance`: the parameters, the fingerprints, the model; and the card's facts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from tasks.reporting.data import split_rows
 from tasks.reporting.tables import FILES, Row, Tables
 from tasks.tables.params import Params
 
@@ -37,13 +38,7 @@ class Provenance:
 
 def provenance_section(tables: Tables) -> Provenance:
     """Collects where every number on the page comes from."""
-    splits = tables.rows(
-        """
-        SELECT split, count(*) AS n_images, count(DISTINCT pid) AS n_persons,
-               count(DISTINCT camid) AS n_cameras, count(*) FILTER (distractor) AS n_distractors
-        FROM "index" GROUP BY split ORDER BY split
-        """
-    )
+    splits = split_rows(tables)
     made = [
         {
             "name": name,

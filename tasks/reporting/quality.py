@@ -1,4 +1,4 @@
-"""Section 5, quality: verdicts, their reasons, the worst pictures and the files never used."""
+"""Page `quality`: verdicts, their reasons, the worst pictures and what was expected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tasks.tables.schema import ORIGINAL_POSE_ID
 from tasks.tables.synthetic_mark import Mark
 
 MAX_EXAMPLES = 16
-MAX_REJECTS = 50
 MAX_EXPECTATIONS = 60
 REASONS_IN_WORDS = {
     "blank": "the picture is almost one colour",
@@ -54,14 +53,12 @@ class Quality:
     expectations: list[Row]
     n_expectations: int
     n_failed: int
-    rejects: list[Row]
-    n_rejects: int
 
 
 def quality_section(tables: Tables, assets: Assets) -> Quality:
     """Counts verdicts and reasons and shows the worst."""
     if "quality" not in tables.views:
-        return Quality("the quality gates have not run", [], [], [], 0, [], 0, 0, [], 0)
+        return Quality("the quality gates have not run", [], [], [], 0, [], 0, 0)
     counts = tables.rows(
         f"""
         SELECT split, pose_id = {ORIGINAL_POSE_ID} AS original, count(*) AS n,
@@ -87,7 +84,6 @@ def quality_section(tables: Tables, assets: Assets) -> Quality:
     totals = tables.rows(
         "SELECT count(*) AS n, count(*) FILTER (NOT success) AS n_failed FROM expectations"
     )[0]
-    rejects = tables.rows("SELECT * FROM rejects ORDER BY split, path LIMIT ?", MAX_REJECTS)
     return Quality(
         missing="",
         counts=counts,
@@ -97,8 +93,6 @@ def quality_section(tables: Tables, assets: Assets) -> Quality:
         expectations=expectations,
         n_expectations=totals["n"],
         n_failed=totals["n_failed"],
-        rejects=rejects,
-        n_rejects=tables.count("rejects"),
     )
 
 

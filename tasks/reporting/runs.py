@@ -1,26 +1,25 @@
-"""`reports/runs.html`: when what ran, for how long, on which machine, and how scores moved.
+"""What the page `runs` shows: when what ran, for how long, where, and how scores moved.
 
-It has clock and machine in it, so it stands outside of every stage's outs.
+It has clock and machine in it, so it stands in `reports/local/`, outside of every stage's outs. The
+page itself is an out and shows what it finds there.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Any
 
 from tasks.reporting.assets import Assets
-from tasks.reporting.pages import render
+from tasks.reporting.local import write_local
 from tasks.reporting.plots import history_plot
 from tasks.tables.runs import COMPLETED, read_runs
 from tasks.tables.schema import Layout
-from tasks.tables.store import atomic_path
 
 MAX_RUNS = 100
 
 
-def write_runs_page(layout: Layout) -> None:
-    """Writes the page from `data/runs.parquet`; without it, the page says so.
+def write_runs_part(layout: Layout) -> None:
+    """Writes `local/runs.js` from `data/runs.parquet`; without it, it says so.
 
     Args:
         layout: The project.
@@ -28,20 +27,15 @@ def write_runs_page(layout: Layout) -> None:
     table = read_runs(layout)
     runs = [] if table is None else table.to_pylist()
     shown = [_parsed(run) for run in runs[-MAX_RUNS:]]
-    curves = layout.reports / "runs"
-    if curves.is_dir():
-        shutil.rmtree(curves)
-    history = None
     completed = [run for run in shown if run["metrics"]]
-    if len(completed) > 1:
-        names = sorted({name for run in completed for name in run["metrics"]})
-        times = [f"{run['started_utc']:%Y-%m-%d}" for run in completed]
-        series = {n: [run["metrics"].get(n, {}).get("mAP") for run in completed] for n in names}
-        # A folder of its own: the report's assets are an out of a stage and change only there.
-        history = Assets(curves).plot(history_plot(times, series))
-    html = render("runs.html.j2", runs=shown[::-1], n_runs=len(runs), history=history)
-    with atomic_path(layout.reports / "runs.html") as path:
-        path.write_text(html, encoding="utf-8")
+    with write_local(layout, "runs") as page:
+        history = None
+        if len(completed) > 1:
+            names = sorted({name for run in completed for name in run["metrics"]})
+            times = [f"{run['started_utc']:%Y-%m-%d}" for run in completed]
+            maps = {n: [run["metrics"].get(n, {}).get("mAP") for run in completed] for n in names}
+            history = Assets(page.folder).plot(history_plot(times, maps))
+        page.write("_runs.html.j2", runs=shown[::-1], n_runs=len(runs), history=history)
 
 
 def _parsed(run: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Section 4, feature space: distances within and between persons, ID2, and a map."""
+"""Page `people`: distances within and between persons, ID2, and a map of the features."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.reporting.assets import Asset, Assets
+from tasks.reporting.people import person_rows
 from tasks.reporting.plots import density_plot, distance_plot, map_plot
-from tasks.reporting.results import person_rows
 from tasks.reporting.tables import Row, Tables
 from tasks.reporting.variants import best_variant
 from tasks.tables.params import BASE
@@ -57,7 +57,7 @@ def space_section(tables: Tables, assets: Assets) -> Space:
 
     On one thread: sums over threads come in any order, and the map must not depend on that.
     """
-    import sklearn.manifold  # noqa: F401 - its OpenMP can be limited only once it is loaded
+    import scipy.linalg  # noqa: F401 - its threads can be limited only once it is loaded
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1):
@@ -79,7 +79,7 @@ def _measure(tables: Tables, assets: Assets) -> Space:
     if not all(len(within) and len(between) for within, between in pairs.values()):
         return _nothing("too few images of the sampled persons passed the quality gates")
     in_map = persons < MAX_MAP_PERSONS
-    maps = {name: _embed(rows[in_map], tables) for name, rows in features.items()}
+    maps = {name: project(rows[in_map]) for name, rows in features.items()}
     drawn = int(in_map.sum()) >= MIN_MAP_POINTS
     both = [(row["id2_before"], row["id2_after"]) for row in person_rows(tables, after)]
     known = np.array([pair for pair in both if None not in pair], np.float64).reshape(-1, 2)
@@ -159,17 +159,20 @@ def _separation(
     )
 
 
-def _embed(features: NDArray[np.float32], tables: Tables) -> NDArray[np.float32]:
-    """A t-SNE map `(N, 2)`: near points are near features; far distances mean little."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
+def project(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first two principal components `(N, 2)` of features `(N, D)`.
 
-    if len(features) < MIN_MAP_POINTS:
-        return np.zeros((len(features), 2), np.float32)
-    seed = tables.params.report.seed
-    reduced = PCA(min(50, *features.shape), svd_solver="full").fit_transform(features)
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    points: NDArray[np.float32] = TSNE(
-        perplexity=perplexity, init="pca", random_state=seed, max_iter=750
-    ).fit_transform(reduced)
-    return points
+    The sign of a component is free; here its largest weight is positive.
+
+    >>> project(np.array([[0.0, 0.0], [3.0, 0.0], [6.0, 1.0]], np.float32)).shape
+    (3, 2)
+    """
+    from scipy.linalg import eigh
+
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    dim = centred.shape[1]
+    _, axes = eigh(centred.T @ centred, subset_by_index=(max(0, dim - 2), dim - 1))
+    axes = axes[:, ::-1]
+    largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
+    points: NDArray[np.float32] = (centred @ (axes * np.sign(largest))).astype(np.float32)
+    return points.round(6)

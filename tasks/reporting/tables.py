@@ -56,6 +56,13 @@ class Tables:
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def stream(self, sql: str, *values: object, n_rows: int) -> Iterator[Row]:
+        """The rows of a query, `n_rows` in memory at a time; the query must state its order."""
+        cursor = self.connection.cursor().execute(sql, list(values))
+        names = [column[0] for column in cursor.description or []]
+        while rows := cursor.fetchmany(n_rows):
+            yield from (dict(zip(names, row, strict=True)) for row in rows)
+
     def count(self, view: str) -> int:
         """How many rows a view has; 0 where it has no files."""
         return (

@@ -1,4 +1,4 @@
-"""Finding the person of one picture in the gallery, with the features that are there."""
+"""Finding the person of a picture in the gallery, with the features that are there."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
+from tasks.search.asking import Networks, fresh_feature
 from tasks.tables.params import Params
 from tasks.tables.schema import Layout
-from tasks.tables.seal import table_schema
 from tasks.tables.store import read_table, vectors
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from pose2id.extractors.base import Extractor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,72 +49,105 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A ranked list and what is known of its query: its image id and person, where indexed."""
+    """A ranked list and what is known of its query.
 
+    Attributes:
+        name: What was asked with: a file's name or an image id.
+        query_id: Its image id, where it is indexed.
+        query_pid: Its person, where known.
+        variant: Whose features were compared.
+        notes: How the query's feature came about, step by step.
+        hits: Nearest first.
+    """
+
+    name: str
     query_id: str | None
     query_pid: int | None
+    variant: str
+    notes: tuple[str, ...]
     hits: tuple[Hit, ...]
 
 
-def search(
-    layout: Layout, params: Params, data: bytes, extractor: Extractor, *, variant: str, k: int
-) -> Found:
-    """Ranks the gallery by distance to one picture.
+class Gallery:
+    """The gallery's features of one variant, read once for any number of queries."""
 
-    The picture is compared by its own feature alone: it has no generated pictures and, as a single
-    image, no neighbours to be centralized with.
+    def __init__(self, layout: Layout, params: Params, variant: str, networks: Networks) -> None:
+        """Reads the features and labels.
 
-    Args:
-        layout: Where the tables are.
-        params: All parameters.
-        data: The query's image file.
-        extractor: The network that the parameters name.
-        variant: Which features of the gallery are compared.
-        k: Length of the ranked list.
+        Args:
+            layout: Where the tables are.
+            params: All parameters.
+            variant: Which features are compared; re-ranking is left out.
+            networks: What draws and describes a picture that is not indexed.
 
-    Returns:
-        At most `k` gallery images, nearest first; equal distances in order of image id.
+        Raises:
+            DataError: A table is missing or damaged.
+            ParamsError: There is no such variant.
+        """
+        self.variant = variant
+        self._layout, self._params, self._networks = layout, params, networks
+        self._ids, self._features = self._rows(params.score.gallery)
+        index = read_table(layout.index(params.score.gallery)).to_pylist()
+        self._images = {row["image_id"]: row for row in index}
 
-    Raises:
-        DataError: The picture is not usable, tables are missing, or they come from another network.
-    """
-    gallery = params.score.gallery
-    _check_same_network(layout, gallery, extractor)
-    path = layout.centralized(gallery) / f"{params.features_of(variant)}.parquet"
-    table = read_table(path, ["image_id", "feature"])
-    features = vectors(table)  # (N, D), L2-normalised
-    query = feature_of(data, extractor)  # (D,), L2-normalised
-    if features.shape[1] != len(query):
-        raise DataError(
-            f"the {variant} features of the gallery are {features.shape[1]} wide, a single "
-            f"picture's is {len(query)}, because centralize.fuse.reduce is 'concat'; search base "
-            "or nfc instead"
+    def search(self, name: str, data: bytes, k: int) -> Found:
+        """Ranks the gallery by distance to one picture.
+
+        An indexed picture is asked with its stored feature. Any other is drawn, described and taken
+        through the variant's chain on its own.
+
+        Args:
+            name: What messages call the picture.
+            data: The image file.
+            k: Length of the ranked list.
+
+        Returns:
+            At most `k` gallery images, nearest first; equal distances in order of image id.
+
+        Raises:
+            DataError: The picture is not usable, or the gallery comes from other networks.
+        """
+        known = self.known(sha256=hashlib.sha256(data).hexdigest())
+        query = self._stored(known) if known else None
+        notes: tuple[str, ...] = ("its stored feature, made by the pipeline",)
+        if query is None:
+            query, notes = fresh_feature(
+                self._layout, self._params, self.variant, data, self._networks
+            )
+        if query.shape != self._features.shape[1:]:
+            raise DataError(
+                f"the {self.variant} features of the gallery are {self._features.shape[1]} wide, "
+                f"those of {name} {len(query)}; the tables are of other parameters: dvc repro"
+            )
+        if "rerank" in self._params.chain(self.variant):
+            notes += ("rerank: left out, as it looks at all queries at once",)
+        distances = np.maximum(0.0, 2.0 - 2.0 * (self._features @ query))  # (N,)
+        nearest = np.argsort(distances, kind="stable")[:k]
+        hits = tuple(
+            _hit(rank, self._images[self._ids[i]], float(distances[i]), known)
+            for rank, i in enumerate(nearest.tolist(), start=1)
         )
-    distances = np.maximum(0.0, 2.0 - 2.0 * (features @ query))  # (N,)
-    nearest = np.argsort(distances, kind="stable")[:k]
-    known = _known_image(layout, params, hashlib.sha256(data).hexdigest())
-    rows = {row["image_id"]: row for row in read_table(layout.index(gallery)).to_pylist()}
-    image_ids = table.column("image_id").to_pylist()
-    hits = tuple(
-        _hit(rank, rows[image_ids[i]], float(distances[i]), known)
-        for rank, i in enumerate(nearest.tolist(), start=1)
-    )
-    return Found(known.get("image_id"), known.get("pid"), hits)
+        return Found(name, known.get("image_id"), known.get("pid"), self.variant, notes, hits)
 
+    def known(self, **wanted: str) -> dict[str, Any]:
+        """The index row with this `sha256` or `image_id`, in any split; empty without one."""
+        ((column, value),) = wanted.items()
+        for split in self._params.splits:
+            for row in read_table(self._layout.index(split)).to_pylist():
+                if row[column] == value:
+                    return dict(row)
+        return {}
 
-def feature_of(data: bytes, extractor: Extractor) -> NDArray[np.float32]:
-    """The L2-normalised feature `(D,) float32` of one image file.
+    def _stored(self, known: dict[str, Any]) -> NDArray[np.float32] | None:
+        """The feature of an indexed picture `(D,)`; None where the gates kept it out."""
+        ids, features = self._rows(known["split"])
+        return features[ids.index(known["image_id"])] if known["image_id"] in ids else None
 
-    Raises:
-        DataError: The bytes are not a usable picture.
-    """
-    from pose2id.datasets.images import decode_rgb
-    from pose2id.extractors.preprocess import resize
-    from pose2id.features import l2_normalize
-
-    picture = resize(decode_rgb(data), extractor.input_spec)
-    feature: NDArray[np.float32] = l2_normalize(extractor(picture[None]))[0]
-    return feature
+    def _rows(self, split: str) -> tuple[list[str], NDArray[np.float32]]:
+        stored = self._params.features_of(self.variant)
+        path = self._layout.centralized(split) / f"{stored}.parquet"
+        table = read_table(path, ["image_id", "feature"])
+        return table.column("image_id").to_pylist(), vectors(table)
 
 
 def draw_ranked_list(query: Image.Image, found: Found, dataset_root: Path) -> Image.Image:
@@ -135,7 +166,7 @@ def draw_ranked_list(query: Image.Image, found: Found, dataset_root: Path) -> Im
     """
     from tasks.search.tiles import Tile, draw_tiles
 
-    tiles = [Tile(query, ("query", _label(found.query_pid, None), Path(found.query_id or "").name))]
+    tiles = [Tile(query, ("query", _label(found.query_pid, None), Path(found.name).name))]
     for hit in found.hits:
         verdict = {None: "", True: "right", False: "wrong"}[hit.is_match]
         lines = (
@@ -171,24 +202,3 @@ def _hit(rank: int, row: dict[str, Any], distance: float, known: dict[str, Any])
         is_match=row["pid"] == known["pid"] and not row["distractor"] if labelled else None,
         is_same_file=row["sha256"] == known.get("sha256"),
     )
-
-
-def _known_image(layout: Layout, params: Params, sha256: str) -> dict[str, Any]:
-    """The index row with these bytes, in any split; empty when there is none."""
-    columns = ["image_id", "pid", "sha256"]
-    for split in params.splits:
-        for row in read_table(layout.index(split), columns).to_pylist():
-            if row["sha256"] == sha256:
-                return dict(row)
-    return {}
-
-
-def _check_same_network(layout: Layout, split: str, extractor: Extractor) -> None:
-    for part in sorted(layout.features(split).glob("[!.]*.parquet")):
-        producer = table_schema(part).metadata[b"pose2id.producer"].decode()
-        if producer != extractor.fingerprint:
-            raise DataError(
-                f"the features of {split!r} were made by another network ({producer[:12]}) than "
-                f"params.yaml names now ({extractor.name}, {extractor.fingerprint[:12]}); run: "
-                "dvc repro"
-            )

@@ -45,8 +45,8 @@ def wanted(params: Params, split: str) -> bool:
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
-    """One job per shard of images."""
-    return jobs("keypoints", params, root, split, params.shards)
+    """One job per shard of images, or a single one to say that nothing is wanted."""
+    return jobs("keypoints", params, root, split, params.shards if wanted(params, split) else 1)
 
 
 def run_shard(job: Job) -> ShardReport:

@@ -42,7 +42,7 @@ def append_run(
     Returns:
         The row.
     """
-    from tasks.reporting.runs import write_runs_page
+    from tasks.reporting.runs import write_runs_part
 
     layout = schema.Layout(root)
     row = {
@@ -68,7 +68,7 @@ def append_run(
         new = pa.concat_tables([before.cast(schema.RUNS), new])
     write_runs(layout, new)
     if (layout.reports / "index.html").is_file():
-        write_runs_page(layout)
+        write_runs_part(layout)
     return row
 
 

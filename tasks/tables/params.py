@@ -322,10 +322,10 @@ else:
 
 
 class ReportParams(_Section):
-    """How much the report page shows."""
+    """How much of it all the report shows with pictures."""
 
     identities: Shown = 24
-    ranked_queries: Shown = 24
+    ranked_queries: Shown = 200
     map_points: Shown = 1500
     seed: Seed = 0
 

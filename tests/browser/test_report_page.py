@@ -3,10 +3,11 @@
 import json
 import shutil
 import tempfile
-from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
+from tasks.reporting.pages import NAVIGATION
 from tasks.stages.report import merge, plan, run_shard
 from tests.tasks.factory import Spec, write_project
 
@@ -57,12 +58,51 @@ def browser():
 
 @pytest.fixture
 def page(browser, reports):
-    """The report, opened anew, with the logs of what came before thrown away."""
+    """The overview, opened anew, with the logs of what came before thrown away."""
     for name in ("browser", "performance"):
         browser.get_log(name)
     resize(browser, 1280)
-    browser.get((reports / "index.html").as_uri())
+    set_theme(browser, "light")
+    return visit(browser, reports, "index")
+
+
+def visit(browser, reports, name, fragment=""):
+    """A page of the report, newly loaded."""
+    path = reports / ("index.html" if name == "index" else f"pages/{name}.html")
+    browser.get("about:blank")
+    browser.get(path.as_uri() + fragment)
     return browser
+
+
+def set_theme(browser, theme):
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def wait(browser, script, *arguments):
+    """Waits until a script returns something true, and returns that."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, WAIT_S).until(lambda b: b.execute_script(script, *arguments))
+
+
+def rows(browser):
+    """The cells of the table of queries, once it is filled."""
+    return wait(
+        browser,
+        """
+        const shown = document.querySelector("#choice output").value;
+        return shown && [...document.querySelectorAll("#queries tbody tr")]
+          .map((row) => [...row.cells].map((cell) => cell.textContent));
+        """,
+    )
+
+
+def gains(browser):
+    return [
+        float(row[5].replace("\u2212", "-").strip("▲▼= ").replace("▼ -", "-"))
+        for row in rows(browser)
+    ]
 
 
 def resize(browser, width_px):
@@ -114,25 +154,39 @@ def shown(browser):
     )
 
 
-def test_every_picture_loads_and_nothing_is_asked_of_any_server(page):
-    widths = load_all_pictures(page)
-    assert len(widths) > 100
-    assert min(widths) > 0
+def test_every_picture_loads_and_nothing_is_asked_of_any_server(page, reports):
+    n_pictures = 0
+    for name in NAVIGATION:
+        widths = load_all_pictures(visit(page, reports, name))
+        n_pictures += len(widths)
+        assert not widths or min(widths) > 0
+    assert n_pictures > 50
     addresses = requested(page)
     assert len(addresses) > 20
-    assert {address.split(":")[0] for address in addresses} <= {"file", "data"}
+    assert {address.split(":")[0] for address in addresses} <= {"file", "data", "about"}
 
 
 def test_the_console_stays_silent_even_with_hostile_names(page, reports):
-    load_all_pictures(page)
-    for name in ("identities-1", "ranked-1", "persons-1"):
-        page.get((reports / f"pages/{name}.html").as_uri())
-        load_all_pictures(page)
-    page.get((reports / "runs.html").as_uri())
+    for name in NAVIGATION:
+        load_all_pictures(visit(page, reports, name))
+    query = wait_for_first_query(visit(page, reports, "queries"))
+    open_query(page, reports, query)
     assert page.get_log("browser") == []
+    assert "onerror=alert(1)" in page.execute_script("return document.body.textContent")
 
 
-def test_the_filter_narrows_by_text_camera_and_reason(page):
+def wait_for_first_query(browser):
+    return rows(browser)[0][0]
+
+
+def open_query(browser, reports, query_id, **more):
+    """Opens a query by its link, as a colleague who was sent it would."""
+    visit(browser, reports, "queries", "#" + urlencode({"q": query_id, **more}))
+    wait(browser, "return document.querySelectorAll('#query .strip').length === 2")
+
+
+def test_the_filter_of_drawings_narrows_by_text_camera_and_reason(page, reports):
+    visit(page, reports, "drawings")
     everyone = shown(page)
     assert len(everyone) == 6
     camera = everyone[0][0]
@@ -153,31 +207,91 @@ def test_the_filter_narrows_by_text_camera_and_reason(page):
     assert shown(page) == []
 
 
-def test_the_jump_shows_the_chosen_query(page):
-    choose(page, "#jump select", "q-4")
-    found = page.execute_async_script(
+def test_queries_are_sorted_and_filtered_and_the_address_says_how(page, reports):
+    visit(page, reports, "queries")
+    assert len(rows(page)) == 6
+    assert gains(page) == sorted(gains(page), reverse=True)
+    choose(page, "#choice [name=up]", "1")
+    assert gains(page) == sorted(gains(page))
+    choose(page, "#choice [name=person]", "3")
+    assert [row[1] for row in rows(page)] == ["3"]
+    address = page.current_url
+    visit(page, reports, "index")
+    page.get(address)
+    assert [row[1] for row in rows(page)] == ["3"]
+    choose(page, "#choice [name=b]", "base")
+    assert gains(page) == [0]
+
+
+def test_a_sent_link_shows_the_query_by_two_variants_with_distances(page, reports):
+    query = wait_for_first_query(visit(page, reports, "queries"))
+    open_query(page, reports, query, a="nfc", b="base")
+    found = page.execute_script(
         """
-        const done = arguments[0], target = document.querySelector("#q-4");
-        const look = () => {
-          const top = target.getBoundingClientRect().top;
-          if (top > -5 && top < 120) done([target.classList.contains("found"), top]);
-          else requestAnimationFrame(look);
-        };
-        look();
+        return [...document.querySelectorAll("#query h3")].map((title) => [title.textContent,
+          title.nextElementSibling.querySelectorAll("figure").length,
+          title.nextElementSibling.textContent.match(/distance \\d\\.\\d{3}/g).length]);
         """
     )
-    assert found[0] is True
-    assert page.execute_script("return document.querySelectorAll('.query.found').length") == 1
+    assert [title.split()[0] for title, *_ in found] == ["nfc", "base"]
+    assert [counts for _, *counts in found] == [[10, 10], [10, 10]]
 
 
+def test_by_keyboard_alone_a_query_is_opened_enlarged_and_closed(page, reports):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    def press(key):
+        ActionChains(page).send_keys(key).perform()
+
+    def tab_to(selector):
+        for _ in range(80):
+            press(Keys.TAB)
+            script = "return document.activeElement.matches(arguments[0])"
+            if page.execute_script(script, selector):
+                return
+        pytest.fail(f"Tab never reaches {selector}")
+
+    visit(page, reports, "queries")
+    rows(page)
+    tab_to(".skip")
+    press(Keys.ENTER)
+    tab_to("[role=region]")
+    tab_to("#queries tbody a")
+    press(Keys.ENTER)
+    wait(page, "return document.querySelectorAll('#query .strip').length === 2")
+    tab_to("#query button.zoom")
+    press(Keys.ENTER)
+    assert wait(page, "return document.querySelectorAll('dialog[open] figure').length") == 8
+    press(Keys.ESCAPE)
+    wait(page, "return !document.querySelector('dialog')")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width_px", [1280, 390])
-def test_nothing_sticks_out_of_the_window(page, width_px):
+def test_nothing_sticks_out_of_the_window(page, reports, width_px, theme):
     resize(page, width_px)
-    assert page.execute_script("return document.documentElement.scrollWidth") <= width_px
+    set_theme(page, theme)
+    for name in NAVIGATION:
+        visit(page, reports, name)
+        if name == "queries":
+            open_query(page, reports, wait_for_first_query(page))
+        width = page.execute_script("return document.documentElement.scrollWidth")
+        assert width <= width_px, name
 
 
-def test_the_page_is_whole_without_scripts(reports):
-    html = Path(reports / "index.html").read_text(encoding="utf-8")
+def test_the_dark_theme_is_dark(page):
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    light = page.execute_script(ground)
+    set_theme(page, "dark")
+    assert page.execute_script(ground) != light
+
+
+def test_the_overview_fits_two_screens(page):
+    assert page.execute_script("return document.documentElement.scrollHeight") <= 2 * 900
+
+
+def test_the_page_of_drawings_is_whole_without_scripts(reports):
+    html = (reports / "pages/drawings.html").read_text(encoding="utf-8")
     assert '<form id="filter" class="tools" hidden>' in html
-    assert '<form id="jump" class="tools" hidden>' in html
     assert html.count("data-person ") == 6

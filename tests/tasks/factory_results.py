@@ -66,7 +66,7 @@ def write_results(
         both = np.concatenate([q, g])
         pids = np.concatenate([query.pids, gallery.pids])
         id2 = identity_density(both[pids > 0], pids[pids > 0]) if labels else (None, {})
-        summary.append(_summary_row(name, found, scores["base"], id2[0], gallery, labels))
+        summary.append(_summary_row(name, found, scores, id2[0], gallery, labels))
         tables["queries"].append(_queries(name, found, query, labels))
         tables["identities"].append(_identities(name, found, id2[1], query, gallery))
         tables["rankings"].append(_rankings(name, found, query, gallery))
@@ -93,14 +93,23 @@ def write_results(
 def _summary_row(
     name: str,
     found: Evaluation,
-    base: Evaluation,
+    scores: dict[str, Evaluation],
     id2: float | None,
     gallery: Side,
     labels: bool,
 ) -> dict[str, object]:
     interval: tuple[float | None, ...] = (None, None, None)
+    base = scores["base"]
+    shorter = next(
+        (n for n, s in STEPS_OF.items() if STEPS_OF[name] and s == STEPS_OF[name][:-1]), None
+    )
     if found.valid.any() and name != "base":
         interval = paired_bootstrap(base.ap, found.ap, 200)
+    step = (
+        (None, None, None)
+        if shorter is None or not found.valid.any()
+        else paired_bootstrap(scores[shorter].ap, found.ap, 200)
+    )
     return {
         "variant": name,
         "steps": STEPS_OF[name],
@@ -112,6 +121,10 @@ def _summary_row(
         "mAP_delta": interval[0],
         "mAP_delta_low": interval[1],
         "mAP_delta_high": interval[2],
+        "without_last_step": shorter,
+        "step_delta": step[0],
+        "step_delta_low": step[1],
+        "step_delta_high": step[2],
         "n_queries": len(found.ap),
         "n_valid_queries": int(found.valid.sum()),
         "n_gallery": len(gallery.ids),

@@ -1,22 +1,24 @@
+import json
+
 import pytest
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-import tasks.stages.features
+import tasks.search.asking
 from flows.cli.main import app
 from tests.tasks.factory import write_project
-from tests.tasks.search.test_search import SPEC, ColourExtractor, query_file, write_base_features
+from tests.tasks.search.test_search import SPEC, networks, query_file, write_colour_features
 
 
 @pytest.fixture
 def search(tmp_path, monkeypatch):
     params = write_project(tmp_path, SPEC)
-    write_base_features(tmp_path, params)
+    write_colour_features(tmp_path, params)
     text = yaml.safe_dump(params.model_dump(mode="json", by_alias=True))
     (tmp_path / "params.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tasks.stages.features, "load_extractor", lambda *_: ColourExtractor())
+    monkeypatch.setattr(tasks.search.asking, "networks_of", lambda *_: networks())
 
     def run(*arguments):
         return CliRunner().invoke(app, ["search", *arguments])
@@ -33,9 +35,24 @@ def test_the_ranked_list_is_printed_and_drawn(search, tmp_path):
     assert len(lines) == 5
     assert lines[1].split()[0::2][:2] == ["1", "3"]
     assert "right" in lines[1]
-    assert "against the base features of gallery" in result.stderr
+    assert "(query/00003_c1s1_000002_00 in the index)" in result.stderr
     with Image.open(tmp_path / "found/list.png") as drawing:
         assert drawing.width > 4 * drawing.height // 2
+
+
+def test_an_image_id_finds_the_same_as_its_file(search):
+    by_file = json.loads(search("--image", str(search.query), "--json").stdout)[0]
+    by_id = json.loads(search("--image", by_file["query_id"], "--json").stdout)[0]
+    assert by_id == by_file | {"name": by_file["query_id"]}
+    assert by_id["hits"][0]["pid"] == by_id["query_pid"] == 3
+
+
+def test_a_folder_is_asked_picture_by_picture(search, tmp_path):
+    result = search("--image", str(search.query.parent), "-k", "1", "--html", "found.html")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("rank") == SPEC.identities
+    assert (tmp_path / "found.html").read_text(encoding="utf-8").count("<article") == 4
+    assert not (tmp_path / "ranked.png").exists()
 
 
 def test_a_file_that_is_no_picture_is_named(search, tmp_path):

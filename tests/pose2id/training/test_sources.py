@@ -174,7 +174,7 @@ def test_people_are_cut_out_by_their_key_points_and_put_into_the_studio(tmp_path
     assert PairIndex(table).targets_of(1).tolist() == [2]
     plain, studio = source.picture(0, 128, 64), source.picture(2, 128, 64)
     assert (plain == [200, 0, 0]).all()
-    assert (studio[:3] == STUDIO_GROUND).all()
+    assert (studio[:9, :9] == STUDIO_GROUND).all()
     assert (studio[64, 32] == [200, 0, 0]).all()
     kept = IndexedSource(records, tmp_path, ["a", "b"], keypoints)
     assert kept.fingerprint != source.fingerprint

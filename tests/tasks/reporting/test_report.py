@@ -1,14 +1,21 @@
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pose2id.errors import DataError
+from tasks.reporting import queries
+from tasks.reporting.pages import NAVIGATION
 from tasks.stages.report import OUTS, merge, plan, run_shard
 from tasks.tables import schema
 from tasks.tables.schema import Layout
@@ -16,14 +23,23 @@ from tasks.tables.store import read_table, write_table
 from tasks.tables.synthetic_mark import read_mark
 from tests.tasks.factory import Spec, write_project
 
+SUMMARY = "data/results/summary.parquet"
 REPORT = {"identities": 6, "ranked_queries": 4, "map_points": 60}
 
 
 def build(root, params):
-    """Runs the stage and returns the text of the page."""
+    """Runs the stage and returns the pages: name -> HTML."""
     reports = [run_shard(job) for job in plan(params, root, "")]
     merge(params, root, "", reports)
-    return (root / "reports/index.html").read_text(encoding="utf-8")
+    found = [root / "reports/index.html", *(root / "reports/pages").iterdir()]
+    return {path.stem: path.read_text(encoding="utf-8") for path in found}
+
+
+def data_of(root, name):
+    """What a script of `queries/` hands to the page."""
+    text = (root / "reports/queries" / f"{name}.js").read_text(encoding="utf-8")
+    found = re.fullmatch(r'pose2id\.add\("\w+", \d+, (.*)\);\n', text, re.DOTALL)
+    return json.loads(found.group(1))
 
 
 def outs(root):
@@ -58,20 +74,59 @@ def project(tmp_path_factory):
     return root, params, build(root, params)
 
 
-def test_the_page_has_the_six_sections_in_order(project):
-    _, _, html = project
-    found = re.findall(r'<section id="(\w+)">', html)
-    assert found == ["results", "identities", "ranked", "space", "quality", "provenance"]
+def test_every_page_has_the_same_navigation_and_marks_itself(project):
+    _, _, pages = project
+    assert set(pages) >= set(NAVIGATION)
+    for name, html in pages.items():
+        bar = html[html.index("<nav") : html.index("</nav>")]
+        assert re.findall(r">([^<>]+)</a>", bar) == list(NAVIGATION.values())
+        assert re.findall(r'aria-current="page">([^<]+)', bar) == [NAVIGATION[name.split("-")[0]]]
+        assert html.index('<a class="skip" href="#main">') < html.index("<nav")
+        assert '<main class="wrap" id="main"' in html
+
+
+def test_no_page_repeats_a_table_or_a_plot_of_another(project):
+    _, _, pages = project
+    seen = {}
+    for name, html in pages.items():
+        parts = re.findall(r"<table.*?</table>|<img[^>]*\.svg[^>]*>", html, re.DOTALL)
+        for part in parts:
+            assert seen.setdefault(part, name) == name
+
+
+def test_the_overview_is_short_and_has_three_findings(project):
+    _, _, pages = project
+    words = re.sub(r"<details>.*?</details>|<[^>]+>", " ", pages["index"], flags=re.DOTALL).split()
+    assert len(words) < 400
+    findings = pages["index"].split('<ol class="findings">')[1].split("</ol>")[0]
+    assert findings.count("<li>") == 3
+
+
+def test_the_findings_are_those_of_the_tables(project):
+    root, _, pages = project
+    rows = {row["variant"]: row for row in read_table(root / SUMMARY).to_pylist()}
+    best = max((row for row in rows.values() if row["variant"] != "base"), key=lambda r: r["mAP"])
+    assert f"{best['variant']} is the best variant" in pages["index"]
+    steps = sorted((r["step_delta"], r["variant"]) for r in rows.values() if r["step_delta"])
+    assert f"{100 * steps[-1][0]:+.1f} points of mAP" in pages["index"].replace("\u2212", "-")
+    ap = ap_of(root)
+    gained = sum(ap[best["variant"]][q] > ap["base"][q] for q in ap["base"])
+    assert f"{gained} of {len(ap['base'])} queries gained AP" in pages["index"]
 
 
 def test_the_results_table_shows_the_numbers_of_the_summary(project):
-    root, _, html = project
-    table = html[html.index('<table id="variants">') :].split("</table>")[0]
-    for row in read_table(root / "data/results/summary.parquet").to_pylist():
-        line = next(part for part in table.split("<tr") if f"<code>{row['variant']}</code>" in part)
-        assert f">{100 * row['mAP']:.1f}<" in line
-        assert f">{100 * row['rank_1']:.1f}<" in line
-        assert f">{row['id2']:.3f}<" in line
+    root, _, pages = project
+    for page, table_id in (("index", "variants"), ("results", "ranks")):
+        table = pages[page].split(f'<table id="{table_id}">')[1].split("</table>")[0]
+        for row in read_table(root / SUMMARY).to_pylist():
+            code = f"<code>{row['variant']}</code>"
+            line = next(part for part in table.split("<tr") if code in part)
+            assert f">{100 * row['rank_1']:.1f}<" in line
+            if page == "index":
+                assert f">{100 * row['mAP']:.1f}<" in line
+                assert (f"after {row['without_last_step']}<" in line) is bool(row["steps"])
+            else:
+                assert f">{row['id2']:.3f}<" in line
 
 
 def test_a_loss_is_said_as_plainly_as_a_gain(tmp_path):
@@ -82,11 +137,14 @@ def test_a_loss_is_said_as_plainly_as_a_gain(tmp_path):
         row["mAP"] = {"base": 0.6, "nfc": 0.7}.get(row["variant"], 0.25)
         row["id2"] = {"base": 0.4}.get(row["variant"], 0.2)
     write_table(summary, schema.pa.Table.from_pylist(rows, schema=schema.SUMMARY), producer="s")
-    html = build(tmp_path, params)
-    assert "from\n60.0 % to <b>25.0 %</b>" in html
-    assert "▼ \u221235.0" in html
-    assert "The best variant here is <code>nfc</code> with 70.0 %." in html
-    assert "ID2 fell although retrieval got worse" in html
+    pages = build(tmp_path, params)
+    assert "nfc is the best variant without re-ranking: mAP 70.0 %" in pages["index"]
+    for row in rows[1:]:
+        row["mAP"] = 0.25
+    write_table(summary, schema.pa.Table.from_pylist(rows, schema=schema.SUMMARY), producer="s")
+    pages = build(tmp_path, params)
+    assert "base is better than all others here" in pages["index"]
+    assert "ID2 fell although retrieval got worse" in pages["results"]
 
 
 def test_same_tables_give_the_same_bytes(project):
@@ -132,26 +190,53 @@ def test_the_map_does_not_depend_on_the_number_of_threads(tmp_path):
     assert "n_map_images=200" in printed.pop()
 
 
-def test_every_link_leads_to_a_file_of_the_report_and_none_outside(project):
-    root, _, _ = project
-    pages = sorted((root / "reports").rglob("*.html"))
-    assert len(pages) >= 5
-    for page in pages:
+def links_of(reports):
+    """Every link of every page as (page, file, fragment)."""
+    for page in sorted(reports.rglob("*.html")):
         for target in Links(page.read_text(encoding="utf-8")).targets:
-            assert not re.match(r"(https?:)?//", target), (page, target)
-            if target.startswith(("#", "data:")):
-                continue
-            assert (page.parent / target).is_file(), (page, target)
+            assert not re.match(r"(\w+:)?//", target), (page, target)
+            if not target.startswith("data:"):
+                path, _, fragment = target.partition("#")
+                yield page, (page.parent / path).resolve() if path else page, fragment
+
+
+def test_every_link_leads_to_an_out_of_the_stage_and_to_a_place_in_it(project):
+    root, _, _ = project
+    reports = root / "reports"
+    inside = {(reports / path).resolve() for path in outs(root)}
+    checked = 0
+    for page, file, fragment in links_of(reports):
+        assert file.resolve() in inside, (page, file)
+        if fragment and "=" not in fragment:  # with =, the address says what to show
+            assert fragment in Links(file.read_text(encoding="utf-8")).ids, (page, fragment)
+        checked += 1
+    assert checked > 150
+
+
+def test_dvc_keeps_all_that_the_stage_writes():
+    stages = yaml.safe_load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"]
+    assert {f"reports/{out}" for out in OUTS} == set(stages["report"]["outs"])
+
+
+def test_a_copy_without_the_local_part_has_no_dead_link(project, tmp_path):
+    root, _, _ = project
+    for out in OUTS:
+        source = root / "reports" / out
+        copy = shutil.copytree if source.is_dir() else shutil.copyfile
+        copy(source, tmp_path / out)
+    assert all(file.is_file() for _, file, _ in links_of(tmp_path))
+    assert "so a copy of the report" in (tmp_path / "pages/runs.html").read_text(encoding="utf-8")
 
 
 def test_every_picture_has_an_alt_text(project):
-    alts = Links(project[2]).alts
+    alts = [alt for html in project[2].values() for alt in Links(html).alts]
     assert len(alts) > 50
     assert all(alts)
 
 
-def test_identities_are_the_worst_first_and_then_others(project):
-    root, _, html = project
+def test_drawings_are_the_worst_first_and_then_others(project):
+    root, _, pages = project
+    html = pages["drawings"]
     scores = {}
     for split in ("query", "gallery"):
         for row in read_table(Layout(root).quality(split)).to_pylist():
@@ -165,35 +250,85 @@ def test_identities_are_the_worst_first_and_then_others(project):
     assert "the 3 with the lowest mean identity score first" in html
 
 
-def test_ranked_lists_are_those_that_gained_and_lost_most(project):
-    root, _, html = project
-    ap = {"base": {}, "ipg_nfc": {}}
+def ap_of(root):
+    """Variant -> query -> AP."""
+    found = {}
     for row in read_table(root / "data/results/queries.parquet").to_pylist():
-        if row["variant"] in ap:
-            ap[row["variant"]][row["query_id"]] = row["ap"]
-    gains = {q: ap["ipg_nfc"][q] - ap["base"][q] for q in ap["base"]}
-    best = sorted(gains, key=lambda q: (-gains[q], q))[:2]
-    names = re.findall(r'id="q-\d+".*?<span class="mono">(\S+)\.png</span>', html, re.DOTALL)
-    assert [f"query/{name}" for name in names[:2]] == best
-    assert f"▲ +{100 * gains[best[0]]:.1f} points" in html
+        found.setdefault(row["variant"], {})[row["query_id"]] = row["ap"]
+    return found
 
 
-def test_verdicts_are_told_by_signs_too(project):
-    root, _, html = project
+def test_every_query_is_listed_with_its_ap_by_every_variant(project):
+    root, _, pages = project
+    listed, ap = data_of(root, "list-0"), ap_of(root)
+    settings = settings_of(pages["queries"])
+    assert settings["variants"] == list(ap)
+    assert listed["id"] == sorted(ap["base"])
+    for column, variant in enumerate(settings["variants"]):
+        found = [row[column] for row in listed["ap"]]
+        assert found == pytest.approx([ap[variant][q] for q in listed["id"]], abs=1e-4)
+    rows = {r["image_id"]: r for r in read_table(Layout(root).index("query")).to_pylist()}
+    assert listed["camera"] == [rows[q]["camid"] for q in listed["id"]]
+    assert listed["person"] == [rows[q]["pid"] for q in listed["id"]]
+
+
+def settings_of(html):
+    """What the page of queries tells its script."""
+    found = re.search(r'data-settings="([^"]*)"', html).group(1)
+    return json.loads(unescape(unescape(found)))
+
+
+def test_ranked_lists_are_those_of_the_tables_with_distances(project):
+    root, _, pages = project
+    lists, ids = data_of(root, "lists-0"), data_of(root, "list-0")["id"]
     rows = read_table(root / "data/results/rankings.parquet").to_pylist()
-    query = re.search(r'id="q-1".*?<span class="mono">(\S+)\.png', project[2], re.DOTALL).group(1)
-    part = html[html.index('id="q-1"') : html.index('id="q-2"')]
-    for variant, block in zip(
-        ("base", "ipg_nfc"), part.split('<div class="list">')[1:], strict=True
-    ):
-        expected = [
-            "○" if row["is_junk"] else "✓" if row["is_match"] else "✕"
-            for row in rows
-            if row["variant"] == variant
-            and row["query_id"] == f"query/{query}"
-            and row["rank"] <= 10
-        ]
-        assert re.findall(r'<span class="sign">(.)</span>', block) == expected
+    for column, variant in enumerate(settings_of(pages["queries"])["variants"]):
+        for query_id, query in zip(ids, lists["queries"], strict=True):
+            expected = [
+                (r["gallery_id"], 2 if r["is_junk"] else int(r["is_match"]), r["distance"])
+                for r in rows
+                if (r["variant"], r["query_id"]) == (variant, query_id) and r["rank"] <= 10
+            ]
+            hits = query["hits"][column]
+            found = list(zip(hits[0::3], hits[2::3], hits[1::3], strict=True))
+            assert [(lists["images"][i][0], v) for i, v, _ in found] == [e[:2] for e in expected]
+            assert [d for *_, d in found] == pytest.approx([e[2] for e in expected], abs=1e-4)
+
+
+def test_queries_with_pictures_are_those_that_gained_and_lost_most(project):
+    root, _, pages = project
+    ids, ap = data_of(root, "list-0")["id"], ap_of(root)
+    after = settings_of(pages["queries"])["after"]
+    gains = {q: ap[after][q] - ap["base"][q] for q in ids}
+    queries = dict(zip(ids, data_of(root, "lists-0")["queries"], strict=True))
+    pictured = {q for q, query in queries.items() if query["picture"]}
+    assert len(pictured) == REPORT["ranked_queries"]
+    assert max(gains, key=lambda q: (gains[q], q)) in pictured
+    assert all(len(queries[q]["drawings"]) == 8 for q in pictured)
+    assert f"{len(pictured)} are shown with pictures" in pages["queries"]
+    for query in queries.values():
+        for name in (query["picture"], *(drawing[0] for drawing in query["drawings"])):
+            assert name is None or (root / "reports/assets" / name).is_file()
+
+
+def test_many_queries_come_in_many_scripts(tmp_path, monkeypatch):
+    monkeypatch.setattr(queries, "QUERIES_PER_LIST", 4)
+    monkeypatch.setattr(queries, "QUERIES_PER_CHUNK", 3)
+    params = write_project(tmp_path, Spec(identities=7), report=REPORT)
+    settings = settings_of(build(tmp_path, params)["queries"])
+    assert (settings["lists"], settings["perChunk"]) == (2, 3)
+    assert [len(data_of(tmp_path, f"list-{n}")["id"]) for n in range(2)] == [4, 3]
+    parts = [data_of(tmp_path, f"lists-{n}") for n in range(3)]
+    assert [len(part["queries"]) for part in parts] == [3, 3, 1]
+    assert all(len(query["hits"][0]) == 30 for part in parts for query in part["queries"])
+
+
+def test_cameras_have_the_numbers_of_the_tables(project):
+    root, _, pages = project
+    cameras = sorted(set(read_table(Layout(root).index("gallery")).column("camid").to_pylist()))
+    table = pages["cameras"].split('<table id="cameras">')[1]
+    assert re.findall(r"gallery camera (\d+)", table) == [str(camera) for camera in cameras]
+    assert cameras[0] == 0
 
 
 def test_generated_thumbnails_say_in_their_file_that_they_are_synthetic(project):
@@ -205,7 +340,8 @@ def test_generated_thumbnails_say_in_their_file_that_they_are_synthetic(project)
 
 
 def test_quarantined_pictures_come_with_reason_and_command(project):
-    root, _, html = project
+    root, _, pages = project
+    html = pages["quality"]
     rows = [
         row
         for split in ("query", "gallery")
@@ -219,12 +355,12 @@ def test_quarantined_pictures_come_with_reason_and_command(project):
 
 
 def test_rejected_files_are_listed_with_their_reason(project):
-    assert "query/broken.jpg" in project[2]
-    assert "cannot be decoded" in project[2]
+    assert "query/broken.jpg" in project[2]["data"]
+    assert "cannot be decoded" in project[2]["data"]
 
 
 def test_provenance_shows_fingerprints_and_parameters_but_no_runtime(project):
-    html = project[2]
+    html = project[2]["provenance"]
     assert "a" * 64 in html
     assert "max_quarantine_rate" in html
     assert "workers" not in html
@@ -232,53 +368,54 @@ def test_provenance_shows_fingerprints_and_parameters_but_no_runtime(project):
 
 def test_names_from_the_data_stay_text_and_never_become_paths(tmp_path):
     params = write_project(tmp_path, Spec(identities=3, hostile_names=True), report=REPORT)
-    build(tmp_path, params)
+    pages = build(tmp_path, params)
     for path, data in outs(tmp_path).items():
         assert re.fullmatch(r"[a-z0-9/.-]+|dataset/README.md", path)
         if path.endswith(".html"):
-            page = Links(data.decode())
-            assert "alert(1)" in data.decode() or "persons" in path
-            assert "x" not in page.targets
-            assert "{{7*7}}" in data.decode() or "persons" in path  # not evaluated to 49
+            assert "x" not in Links(data.decode()).targets
+        if path.startswith("queries/"):
+            assert b"<" not in data
+    for name in ("drawings", "quality"):
+        assert "alert(1)" in pages[name]
+        assert "{{7*7}}" in pages[name]  # not evaluated to 49
+    assert any("alert(1)" in query for query in data_of(tmp_path, "list-0")["id"])
 
 
 def test_more_items_than_a_page_holds_go_to_further_pages(tmp_path):
     wanted = {**REPORT, "identities": 30, "ranked_queries": 26}
     params = write_project(tmp_path, Spec(identities=26, noise=2.0), report=wanted)
-    html = build(tmp_path, params)
-    pages = tmp_path / "reports/pages"
-    assert html.count("data-person ") == 24
-    assert (pages / "identities-2.html").read_text(encoding="utf-8").count("data-person ") == 6
-    assert (pages / "ranked-2.html").read_text(encoding="utf-8").count('class="query"') == 2
-    assert 'href="pages/identities-2.html"' in html
-    assert "Shown here: 25 to 30 of 30." in (pages / "identities-2.html").read_text(
-        encoding="utf-8"
-    )
+    pages = build(tmp_path, params)
+    assert pages["drawings"].count("data-person ") == 24
+    assert pages["drawings-2"].count("data-person ") == 6
+    assert 'href="drawings-2.html"' in pages["drawings"]
+    assert "On this page: 25 to 30 of 30." in pages["drawings-2"]
 
 
 def test_without_labels_the_page_says_what_cannot_be_shown(tmp_path):
     params = write_project(tmp_path, Spec(identities=4, labels=False), report=REPORT)
-    html = build(tmp_path, params)
-    assert "but not scored" in html
-    assert "No CMC curve: the dataset has no labels." in html
-    assert "No table of cameras: the dataset has no camera ids or no person ids." in html
-    assert "no person has two images with a label" in html
-    assert html.count('class="query"') == 4
-    assert "no right answer that is known" in html
+    pages = build(tmp_path, params)
+    assert "Not scored: the dataset has no labels." in pages["index"]
+    assert "There is no gain to tell of: the dataset has no labels." in pages["index"]
+    assert "No CMC curve: the dataset has no labels." in pages["results"]
+    assert "the dataset has no camera ids or no person ids." in pages["cameras"]
+    assert "no person has two images with a label" in pages["people"]
+    queries = data_of(tmp_path, "lists-0")["queries"]
+    assert sum(query["picture"] is not None for query in queries) == 4
+    assert {verdict for query in queries for verdict in query["hits"][0][2::3]} == {3}
 
 
 def test_without_cameras_only_the_table_of_cameras_is_missing(tmp_path):
     params = write_project(tmp_path, Spec(identities=4, has_cameras=False), report=REPORT)
-    html = build(tmp_path, params)
-    assert "No table of cameras: the dataset has no camera ids" in html
-    assert "CMC: share of queries" in html
+    pages = build(tmp_path, params)
+    assert "No table of cameras: the dataset has no camera ids" in pages["cameras"]
+    assert "CMC: share of queries" in pages["results"]
 
 
 def test_a_missing_original_leaves_a_gap_with_a_text(tmp_path):
     params = write_project(tmp_path, Spec(identities=3), report=REPORT)
     for picture in (tmp_path / params.dataset.root / "query").iterdir():
         picture.unlink()
-    assert "picture not available" in build(tmp_path, params)
+    assert "picture not available" in build(tmp_path, params)["drawings"]
 
 
 def test_a_path_that_leaves_the_dataset_is_not_opened(tmp_path):
@@ -289,7 +426,8 @@ def test_a_path_that_leaves_the_dataset_is_not_opened(tmp_path):
     rows = pq.read_table(index).to_pylist()
     rows[0]["path"] = "../secret.png"
     write_table(index, schema.pa.Table.from_pylist(rows, schema=schema.INDEX), producer="index")
-    assert "picture not available" in build(tmp_path, params)
+    build(tmp_path, params)
+    assert data_of(tmp_path, "lists-0")["queries"][0]["picture"] is None
 
 
 def test_a_failed_run_leaves_the_last_report_whole(tmp_path):
@@ -312,8 +450,15 @@ def test_a_second_run_leaves_no_file_of_the_first(tmp_path):
     assert not stale.exists()
 
 
-def test_templates_are_packaged():
-    folder = Path(__file__).parents[3] / "tasks/reporting/templates"
-    config = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
-    for suffix in {path.suffix for path in folder.iterdir() if path.is_file()}:
-        assert f'"*{suffix}"' in config
+def test_with_base_alone_the_report_says_that_there_is_nothing_to_compare(tmp_path):
+    params = write_project(tmp_path, Spec(identities=3), report=REPORT)
+    for name in ("summary", "queries", "identities", "rankings"):
+        path = tmp_path / f"data/results/{name}.parquet"
+        table = read_table(path)
+        kept = table.filter(pc.equal(table.column("variant"), "base"))
+        write_table(path, kept, producer="5" * 64)
+    pages = build(tmp_path, params)
+    assert settings_of(pages["queries"])["variants"] == ["base"]
+    assert "only base was scored" in pages["cameras"]
+    assert pages["index"].split('<ol class="findings">')[1].split("</ol>")[0].count("<li>") == 3
+    assert all(file.is_file() for _, file, _ in links_of(tmp_path / "reports"))

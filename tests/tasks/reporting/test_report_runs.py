@@ -1,10 +1,11 @@
+import json
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
-from tasks.reporting.runs import write_runs_page
-from tasks.reporting.studies import write_studies_page
+from tasks.reporting.runs import write_runs_part
+from tasks.reporting.studies import write_studies_part
 from tasks.tables import schema
 from tasks.tables.history import append_run
 from tasks.tables.schema import Layout
@@ -30,13 +31,20 @@ def run(day, m_ap, outcome="completed"):
     }
 
 
+def part(layout, name):
+    """The HTML that the script hands to its page."""
+    script = (layout.reports / "local" / f"{name}.js").read_text(encoding="utf-8")
+    assert "<" not in script
+    return json.loads(script.removeprefix(f'pose2id.add("local", "{name}", ').removesuffix(");\n"))
+
+
 def page(root, runs):
     layout = Layout(root)
     if runs:
         table = pa.Table.from_pylist(runs, schema=schema.RUNS)
         write_table(layout.runs, table, producer="history")
-    write_runs_page(layout)
-    return (layout.reports / "runs.html").read_text(encoding="utf-8")
+    write_runs_part(layout)
+    return part(layout, "runs")
 
 
 def test_without_runs_the_page_says_how_to_record_one(tmp_path):
@@ -76,7 +84,7 @@ def test_only_a_completed_run_records_scores(tmp_path, outcome, kept):
 
 def test_two_runs_make_a_history_curve(tmp_path):
     html = page(tmp_path, [run(0, 0.1), run(1, 0.2)])
-    plots = list((tmp_path / "reports/runs").glob("*.svg"))
+    plots = list((tmp_path / "reports/local/runs").glob("*.svg"))
     assert [plot.name in html for plot in plots] == [True]
 
 
@@ -89,12 +97,12 @@ def test_a_page_of_runs_is_bounded(tmp_path):
 def test_old_curves_do_not_pile_up(tmp_path):
     page(tmp_path, [run(0, 0.1), run(1, 0.2)])
     page(tmp_path, [run(0, 0.1), run(1, 0.2), run(2, 0.4)])
-    assert len(list((tmp_path / "reports/runs").glob("*.svg"))) == 1
+    assert len(list((tmp_path / "reports/local/runs").glob("*.svg"))) == 1
 
 
 def test_without_studies_the_page_says_how_to_make_them(tmp_path):
-    write_studies_page(Layout(tmp_path))
-    text = (tmp_path / "reports" / "studies.html").read_text(encoding="utf-8")
+    write_studies_part(Layout(tmp_path))
+    text = part(Layout(tmp_path), "studies")
     assert "pose2id ablate" in text
     assert "pose2id tune" in text
     assert "<img" not in text
@@ -111,8 +119,8 @@ def test_the_page_of_studies_shows_the_ablation_and_its_plot(tmp_path):
         ]
     table = pa.Table.from_pylist(rows, schema=schema.ABLATION)
     write_table(layout.ablation, table, producer="ablation")
-    write_studies_page(layout)
-    text = (tmp_path / "reports" / "studies.html").read_text(encoding="utf-8")
+    write_studies_part(layout)
+    text = part(Layout(tmp_path), "studies")
     assert "IPG and NFC" in text
     assert "25.0" in text
-    assert (tmp_path / "reports" / "studies" / "ablation.svg").is_file()
+    assert (tmp_path / "reports" / "local" / "studies" / "ablation.svg").is_file()

@@ -1,4 +1,5 @@
 import hashlib
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,22 @@ from PIL import Image
 from pose2id.errors import DataError
 from pose2id.extractors.base import InputSpec
 from pose2id.features import l2_normalize
-from tasks.search.ranking import draw_ranked_list, search
+from pose2id.steps.base import FeatureSet, Surroundings
+from pose2id.steps.chain import ChainRunner
+from pose2id.steps.fuse import fuse
+from pose2id.steps.registry import STEPS
+from tasks.search.asking import Networks, fresh_feature
+from tasks.search.page import as_data, as_html
+from tasks.search.ranking import Gallery, draw_ranked_list
 from tasks.search.tiles import BORDER, GAP, PICTURE_SIZE, Tile, draw_tiles
+from tasks.tables.feature_sets import load_feature_set
 from tasks.tables.schema import Layout, centralized
-from tasks.tables.store import read_table, vector_column, write_table
+from tasks.tables.store import read_table, vector_column, vectors, write_table
 from tests.tasks.factory import Spec, write_project
 
-SPEC = Spec(identities=4, gallery_per_identity=2, distractors=2, poses=1, dim=6)
+SPEC = Spec(
+    identities=4, gallery_per_identity=2, distractors=2, poses=1, dim=6
+)  # as wide as ColourExtractor
 
 
 class ColourExtractor:
@@ -24,6 +34,7 @@ class ColourExtractor:
     name = "colour"
     fingerprint = "f" * 64  # what the factory's feature tables say they were made by
     dim = 6
+    side = "none"
     input_spec = InputSpec(height_px=64, width_px=32)
 
     def __call__(self, images):
@@ -31,16 +42,37 @@ class ColourExtractor:
         return halves.mean(axis=(2, 3)).reshape(len(images), 6) - 128.0
 
 
-def write_base_features(root, params):
-    """Gives the gallery the features that `ColourExtractor` finds in its files."""
-    layout, extractor = Layout(root), ColourExtractor()
-    rows = read_table(layout.index("gallery")).to_pylist()
-    pixels = [np.asarray(Image.open(root / params.dataset.root / row["path"])) for row in rows]
-    features = l2_normalize(extractor(np.stack(pixels)))
-    columns = {"variant": ["base"] * len(rows), "image_id": [row["image_id"] for row in rows]}
-    table = pa_table(columns, features)
-    write_table(layout.centralized("gallery") / "base.parquet", table, producer="c" * 64)
-    return rows, features
+class Painter:
+    """A generator whose drawings are the reference again: enough to see that they are used."""
+
+    fingerprint = "a" * 64  # what the factory's drawings say they were made by
+
+    def __init__(self):
+        self.n_drawn = 0
+
+    def __call__(self, references, keypoints, seeds):
+        self.n_drawn += seeds.size
+        picture = np.asarray(references[0].resize((32, 64)))
+        return np.broadcast_to(picture, (1, len(keypoints), *picture.shape))
+
+
+def networks(extractor=None, painter=None):
+    return Networks(lambda: extractor or ColourExtractor(), lambda: painter or Painter())
+
+
+def write_colour_features(root, params):
+    """Gives all images, for every variant, the features that `ColourExtractor` finds."""
+    layout, extractor, found = Layout(root), ColourExtractor(), {}
+    for split in ("query", "gallery"):
+        rows = read_table(layout.index(split)).to_pylist()
+        files = [root / params.dataset.root / row["path"] for row in rows]
+        features = l2_normalize(extractor(np.stack([np.asarray(Image.open(f)) for f in files])))
+        for variant in params.feature_variants():
+            columns = {"variant": [variant] * len(rows), "image_id": [r["image_id"] for r in rows]}
+            path = layout.centralized(split) / f"{variant}.parquet"
+            write_table(path, pa_table(columns, features), producer="c" * 64)
+        found[split] = rows, features
+    return found
 
 
 def pa_table(columns, features):
@@ -53,75 +85,131 @@ def pa_table(columns, features):
 def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("search")
     params = write_project(root, SPEC)
-    rows, features = write_base_features(root, params)
-    return root, params, rows, features
+    return root, params, write_colour_features(root, params)
 
 
 def query_file(root, params):
     return next((root / params.dataset.root / "query").glob("00003_*"))
 
 
-def test_the_nearest_images_come_first_with_their_squared_distances(project):
-    root, params, rows, features = project
-    data = query_file(root, params).read_bytes()
-    found = search(Layout(root), params, data, ColourExtractor(), variant="base", k=100)
-    query = features[[row["pid"] for row in rows].index(3)]
+def stranger(root, params):
+    """The picture of person 3 with other bytes than any indexed file."""
+    buffer = io.BytesIO()
+    Image.open(query_file(root, params)).save(buffer, format="bmp")
+    return buffer.getvalue()
+
+
+def ask(root, params, data, k=100, variant="ipg_nfc", **options):
+    gallery = Gallery(Layout(root), params, variant, networks(**options))
+    return gallery.search("the picture", data, k)
+
+
+def test_an_indexed_picture_takes_its_stored_row_and_no_network(project):
+    root, params, _ = project
+    none = Networks(lambda: pytest.fail("extractor loaded"), lambda: pytest.fail("drawn"))
+    gallery = Gallery(Layout(root), params, "ipg_nfc", none)
+    found = gallery.search("me", query_file(root, params).read_bytes(), 100)
+    stored = read_table(Layout(root).centralized("query") / "ipg_nfc.parquet")
+    query = vectors(stored)[stored.column("image_id").to_pylist().index(found.query_id)]
+    features = vectors(read_table(Layout(root).centralized("gallery") / "ipg_nfc.parquet"))
     expected = sorted(((features - query) ** 2).sum(axis=1))
-    assert [hit.rank for hit in found.hits] == list(range(1, len(rows) + 1))
+    assert [hit.rank for hit in found.hits] == list(range(1, len(features) + 1))
     np.testing.assert_allclose([hit.distance for hit in found.hits], expected, atol=1e-6)
+    assert found.notes == ("its stored feature, made by the pipeline",)
 
 
-def test_a_known_query_tells_right_from_wrong(project):
-    root, params, _, _ = project
-    data = query_file(root, params).read_bytes()
-    found = search(Layout(root), params, data, ColourExtractor(), variant="base", k=100)
-    assert found.query_pid == 3
+def test_a_known_query_finds_its_person_first_and_tells_right_from_wrong(project):
+    root, params, _ = project
+    found = ask(root, params, query_file(root, params).read_bytes())
+    assert found.query_pid == found.hits[0].pid == 3
     assert {hit.pid for hit in found.hits if hit.is_match} == {3}
     assert {hit.pid for hit in found.hits if hit.is_match is False} == {0, 1, 2, 4}
 
 
-def test_a_stranger_has_no_right_and_wrong(project, tmp_path):
-    root, params, _, _ = project
-    Image.new("RGB", (50, 90), "teal").save(tmp_path / "me.png")
-    data = (tmp_path / "me.png").read_bytes()
-    found = search(Layout(root), params, data, ColourExtractor(), variant="base", k=3)
+def test_a_strange_picture_is_drawn_fused_and_finds_its_person_first(project):
+    root, params, _ = project
+    painter = Painter()
+    found = ask(root, params, stranger(root, params), painter=painter)
+    assert painter.n_drawn == SPEC.poses
+    assert found.hits[0].pid == 3
     assert (found.query_id, found.query_pid) == (None, None)
-    assert [hit.is_match for hit in found.hits] == [None] * 3
+    assert {hit.is_match for hit in found.hits} == {None}
     assert not any(hit.is_same_file for hit in found.hits)
+    assert any(note.startswith("drawn in 1 poses") for note in found.notes)
+    assert any(note.startswith("nfc: left out, as a single picture") for note in found.notes)
+
+
+def test_a_strange_picture_takes_the_value_that_the_chain_gives_it(project):
+    root, params, _ = project
+    data = stranger(root, params)
+    picture = np.asarray(Image.open(io.BytesIO(data)))[None]
+    own = ColourExtractor()(picture)
+    fused = fuse(own, own[None], eta=params.centralize.step("fuse").eta)
+    args = (Layout(root), params, "ipg", data, networks())
+    np.testing.assert_allclose(fresh_feature(*args)[0], fused[0], atol=1e-6)
+
+
+def test_steps_with_a_reference_use_the_gallery_after_the_same_steps(tmp_path):
+    variants = {"base": [], "white": ["fuse", "whiten"]}
+    spec = replace(SPEC, gallery_per_identity=4)
+    params = write_project(tmp_path, spec, variants=variants)
+    data = stranger(tmp_path, params)
+    feature, notes = fresh_feature(Layout(tmp_path), params, "white", data, networks())
+    runner = ChainRunner(lambda s: load_feature_set(Layout(tmp_path), s)[1], {}, params.references)
+    own = ColourExtractor()(np.asarray(Image.open(io.BytesIO(data)))[None])
+    fused = FeatureSet(fuse(own, own[None], eta=params.centralize.step("fuse").eta))
+    around = Surroundings(runner.before("gallery", ("fuse", "whiten"), 1))
+    settings = params.centralize.step("whiten")
+    expected = l2_normalize(STEPS["whiten"].apply(fused, settings, around).features)[0]
+    np.testing.assert_allclose(feature, expected, atol=1e-6)
+    assert "whiten: done, against gallery" in notes
+
+
+def test_reranking_is_said_to_be_left_out(tmp_path):
+    variants = {"base": [], "base_rerank": ["rerank"]}
+    params = write_project(tmp_path, SPEC, variants=variants)
+    write_colour_features(tmp_path, params)
+    data = query_file(tmp_path, params).read_bytes()
+    notes = ask(tmp_path, params, data, variant="base_rerank").notes
+    assert notes[-1].startswith("rerank: left out")
 
 
 def test_gallery_images_with_the_bytes_of_the_query_are_named(project):
-    root, params, rows, _ = project
+    root, params, found = project
     data = query_file(root, params).read_bytes()
-    found = search(Layout(root), params, data, ColourExtractor(), variant="base", k=100)
-    same = {row["image_id"] for row in rows if row["sha256"] == hashlib.sha256(data).hexdigest()}
+    same = {
+        row["image_id"]
+        for row in found["gallery"][0]
+        if row["sha256"] == hashlib.sha256(data).hexdigest()
+    }
     assert same
-    assert {hit.image_id for hit in found.hits if hit.is_same_file} == same
+    hits = ask(root, params, data).hits
+    assert {hit.image_id for hit in hits if hit.is_same_file} == same
 
 
-def test_features_of_another_network_are_not_compared(project):
-    root, params, _, _ = project
-    other = ColourExtractor()
+@pytest.mark.parametrize("which", ["extractor", "painter"])
+def test_features_and_drawings_of_another_network_are_not_compared(project, which):
+    root, params, _ = project
+    other = {"extractor": ColourExtractor, "painter": Painter}[which]()
     other.fingerprint = "e" * 64
-    data = query_file(root, params).read_bytes()
     with pytest.raises(DataError, match="made by another network"):
-        search(Layout(root), params, data, other, variant="base", k=3)
+        ask(root, params, stranger(root, params), **{which: other})
 
 
-def test_concatenated_features_cannot_be_searched_and_the_message_says_why(project):
-    root, params, rows, features = project
-    columns = {"variant": ["ipg"] * len(rows), "image_id": [row["image_id"] for row in rows]}
-    path = Layout(root).centralized("gallery") / "ipg.parquet"
-    write_table(path, pa_table(columns, np.hstack([features, features])), producer="c" * 64)
+def test_a_page_of_results_escapes_names_and_needs_nothing_beside_it(project):
+    root, params, _ = project
     data = query_file(root, params).read_bytes()
-    with pytest.raises(DataError, match=r"12 wide.*is 6.*'concat'; search base or nfc"):
-        search(Layout(root), params, data, ColourExtractor(), variant="ipg", k=3)
+    found = replace(ask(root, params, data, k=2), name="<script>alert(1)</script>")
+    html = as_html([(found, data)], root / params.dataset.root)
+    assert "<script" not in html
+    assert html.count('src="data:image/jpeg;base64,') == html.count("<img") == 3
+    assert as_data(found)["hits"][0]["pid"] == 3
 
 
 def test_the_drawing_shows_query_and_hits_with_right_and_wrong_in_colour(project):
-    root, params, _, _ = project
+    root, params, _ = project
     path = query_file(root, params)
-    found = search(Layout(root), params, path.read_bytes(), ColourExtractor(), variant="base", k=4)
+    found = ask(root, params, path.read_bytes(), k=4)
     hits = (replace(found.hits[0], is_match=True), replace(found.hits[1], is_match=False))
     drawing = draw_ranked_list(
         Image.open(path), replace(found, hits=hits), root / params.dataset.root
@@ -143,10 +231,9 @@ def test_right_and_wrong_are_told_apart_without_colour():
 
 def test_a_gallery_file_that_is_gone_is_named(tmp_path):
     params = write_project(tmp_path, SPEC)
-    write_base_features(tmp_path, params)
+    write_colour_features(tmp_path, params)
     query = query_file(tmp_path, params)
-    data = query.read_bytes()
-    found = search(Layout(tmp_path), params, data, ColourExtractor(), variant="base", k=1)
+    found = ask(tmp_path, params, query.read_bytes(), k=1)
     (tmp_path / params.dataset.root / found.hits[0].path).unlink()
     with pytest.raises(DataError, match=r"bounding_box_test/.*cannot be read"):
         draw_ranked_list(Image.open(query), found, tmp_path / params.dataset.root)

@@ -1,4 +1,4 @@
-"""Section 2, identities: an original beside the pictures generated of its person."""
+"""Page `drawings`: an original beside the pictures generated of its person."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
-class Identities:
+class Drawings:
     """The originals chosen, and out of how many."""
 
     originals: list[Original]
@@ -55,17 +55,17 @@ class Identities:
     scored: bool
 
 
-def identities_section(tables: Tables, assets: Assets) -> Identities:
+def drawings_section(tables: Tables, assets: Assets) -> Drawings:
     """Chooses originals, worst first and then at random, and makes their thumbnails."""
     if not {"generated", "quality"} <= tables.views:
-        return Identities([], 0, 0, scored=False)
+        return Drawings([], 0, 0, scored=False)
     n_images = tables.rows("SELECT count(DISTINCT image_id) AS n FROM generated")[0]["n"]
     chosen = _choose(tables)
     pictures = read_pictures(tables, assets, [row["image_id"] for row in chosen])
     originals = [_original(tables, assets, row, pictures[row["image_id"]]) for row in chosen]
     n_worst = sum(row["why"] == "worst" for row in chosen)
     scored = any(row["score"] is not None for row in chosen)
-    return Identities(originals, n_worst, n_images, scored)
+    return Drawings(originals, n_worst, n_images, scored)
 
 
 def _choose(tables: Tables) -> list[Row]:
