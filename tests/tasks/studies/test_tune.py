@@ -13,7 +13,7 @@ import yaml
 from pose2id.errors import DataError, ParamsError
 from pose2id.labels import Labels
 from pose2id.steps.base import FeatureSet
-from tasks.reporting.studies import write_studies_page
+from tasks.reporting.studies import write_studies_part
 from tasks.studies import tune as study
 from tasks.studies.choice import Candidate, Evidence
 from tasks.studies.evaluation import Images, Setting, evaluate_setting, load_images
@@ -98,9 +98,9 @@ def test_it_says_what_it_rests_on(project: tuple[Path, Params], choice: Choice) 
     assert "8 people" in choice.notes[0]
     assert f"{choice.n_images} pictures" in choice.notes[0]
     assert "coarse" in choice.notes[1]
-    write_studies_page(Layout(root))
-    page = (root / "reports/studies.html").read_text()
-    assert all(words in page for words in ("coarse", "studies/tuning.svg", "luck"))
+    write_studies_part(Layout(root))
+    page = (root / "reports/local/studies.js").read_text()
+    assert all(words in page for words in ("coarse", "tuning.svg", "luck"))
 
 
 def test_a_query_is_never_in_the_gallery_that_it_asks(project: tuple[Path, Params]) -> None:
