@@ -43,7 +43,7 @@ def main(
     written = layout.tuning / "params.yaml"
     show(f"study:  {layout.tuning / 'study.parquet'} (view `tuning`)")
     show(f"page:   {layout.reports / 'pages' / 'studies.html'}")
-    show(f"to try: cp {written} {params} && dvc repro")
+    show(f"to try: cp {written} {PARAMS_FILE} && dvc repro")
     show(f"        then look at {choice.variant} beside base in the scores of query and gallery")
 
 

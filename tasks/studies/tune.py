@@ -269,16 +269,22 @@ def _evaluate(
             }
             setting = Setting.both(item.chain, **steps)
             scores = [
-                evaluate_setting(
-                    *(query, gallery, setting, params),
-                    load_train=lambda gallery=gallery: gallery.features,
-                    find_neighbors=kept,
-                )[0].ap
-                for (query, gallery), kept in zip(rounds, searches, strict=True)
+                _average_precisions(*sides, setting, params, kept)
+                for sides, kept in zip(rounds, searches, strict=True)
             ]
             aps[item] = np.concatenate(scores)
             on_setting()
     return np.stack([aps[item] for item in settings])
+
+
+def _average_precisions(
+    query: Images, gallery: Images, setting: Setting, params: Params, searches: _KeptSearches
+) -> NDArray[np.float64]:
+    """AP of each query; where a step refers to the train split, the gallery stands for it."""
+    result, _ = evaluate_setting(
+        *(query, gallery, setting, params), lambda: gallery.features, searches
+    )
+    return result.ap
 
 
 def _before_nfc(candidate: Candidate) -> tuple[Chain, float]:
