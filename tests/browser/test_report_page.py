@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -278,6 +279,27 @@ def test_nothing_sticks_out_of_the_window(page, reports, width_px, theme):
             open_query(page, reports, wait_for_first_query(page))
         width = page.execute_script("return document.documentElement.scrollWidth")
         assert width <= width_px, name
+
+
+@pytest.mark.parametrize(("width_px", "theme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_no_violation(page, reports, width_px, theme):
+    package = pytest.importorskip("axe_core_python", reason="pip install axe-core-python")
+    axe = (Path(package.__path__[0]) / "axe.min.js").read_text(encoding="utf-8")
+    resize(page, width_px)
+    set_theme(page, theme)
+    for name in NAVIGATION:
+        visit(page, reports, name)
+        if name == "queries":
+            open_query(page, reports, wait_for_first_query(page))
+        page.execute_script(axe)
+        found = page.execute_async_script(
+            """
+            const done = arguments[0];
+            axe.run().then((result) => done(result.violations.map((violation) =>
+              [violation.id, violation.nodes[0].html])));
+            """
+        )
+        assert found == [], name
 
 
 def test_the_dark_theme_is_dark(page):
