@@ -320,9 +320,9 @@ def test_protocol_search_and_reduce_are_those_of_the_project(
     raw["centralize"]["nfc"]["search"] = "hnsw"
     seen, searches = [], []
 
-    def spy(query, gallery, setting, given, **options):
+    def spy(query, gallery, setting, given, *others):
         seen.append((given.score.protocol, setting.params["fuse"].reduce))
-        return evaluate_setting(query, gallery, setting, given, **options)
+        return evaluate_setting(query, gallery, setting, given, *others)
 
     def search(features, k, *, search, memory_mib):
         searches.append((search, k))
