@@ -58,10 +58,9 @@ def test_every_question_runs(connection, sql: str):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_to_files(document: Path):
     targets = re.findall(r"\]\((?!https?://|#)([^)]+)\)", document.read_text(encoding="utf-8"))
-    missing = [
-        target for target in targets if not (document.parent / target.partition("#")[0]).exists()
-    ]
-    assert missing == []
+    found = {target: document.parent / target.partition("#")[0] for target in targets}
+    drawn = {ROOT / "docs/pictures/dag.svg"}  # by `make docs`, from dvc.yaml
+    assert [name for name, path in found.items() if path not in drawn and not path.exists()] == []
 
 
 @pytest.mark.parametrize("use", USES, ids=" ".join)

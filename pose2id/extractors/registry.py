@@ -46,6 +46,11 @@ def load_extractor(
         ParamsError: A name, option or device is unknown, or something needed is not given.
         WeightsError: The network is missing, unreadable, or not as declared.
         MissingDependencyError: An optional package is not installed.
+
+    Example:
+        >>> network = load_extractor("efficientnet_lite0", device="cpu")
+        >>> network.dim
+        1280
     """
     family = family_of(name)
     if name == PRECOMPUTED:

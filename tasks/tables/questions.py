@@ -44,7 +44,9 @@ def open_for_questions(
     """
     with open_views(layout, splits) as (connection, _):
         connection.execute("SET temp_directory = ''")  # what does not fit in memory is refused
-        connection.execute("SET allowed_directories = ?", [[f"{layout.data.resolve()}/"]])
+        plain = connection.execute("SELECT current_setting('file_search_path')").fetchall()[0][0]
+        folders = [f"{layout.data.resolve()}/", f"{plain}/data/"]
+        connection.execute("SET allowed_directories = ?", [folders])
         connection.execute("SET allowed_paths = ?", [_linked_tables(layout)])
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

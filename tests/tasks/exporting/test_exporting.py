@@ -342,14 +342,14 @@ def test_replacing_an_export_deletes_only_what_it_wrote(project, tmp_path, caplo
     (target / "link").symlink_to(tmp_path)
     listed = json.loads((target / "export.json").read_text())["files"]
     assert "query_gen/labels.csv" in listed
-    run(project, target, "npy", overwrite=True)
+    run(project, target, "npy", splits=("query", "gallery"), overwrite=True)
     kept = {p.relative_to(target).as_posix() for p in target.rglob("*") if "link/" not in str(p)}
     assert {"notes.txt", "query_gen/pose1/mine.jpg", "mine/deep", "link", "query.npy"} <= kept
     assert "query_gen/labels.csv" not in kept
     assert "kept in" in caplog.text
     assert "notes.txt, query_gen/pose1/mine.jpg" in caplog.text
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
-    run(project, target, "npy", overwrite=True)
+    run(project, target, "npy", splits=("query", "gallery"), overwrite=True)
     assert (target / "query_gen/pose1/mine.jpg").read_bytes() == b"mine"
 
 

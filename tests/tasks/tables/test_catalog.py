@@ -92,8 +92,9 @@ def test_a_project_in_an_oddly_named_folder_sees_its_own_rows_alone(
         assert connection.sql("SELECT count(*) FROM poses").fetchall() == [(1,)]
     build_catalog(layout, SPLITS)
     monkeypatch.chdir(layout.root)
-    with duckdb.connect("data/pose2id.duckdb", read_only=True) as connection:
-        assert connection.sql(count).fetchall() == [(13, 13)]
+    if "\\" not in name:  # DuckDB by itself opens no file below such a folder
+        with duckdb.connect("data/pose2id.duckdb", read_only=True) as connection:
+            assert connection.sql(count).fetchall() == [(13, 13)]
     with open_for_questions(Layout(), SPLITS) as connection:
         assert connection.sql(count).fetchall() == [(13, 13)]
         assert connection.sql("FROM read_parquet('data/poses.parquet')").fetchall()
