@@ -13,6 +13,8 @@ Precision = Literal["float32", "bfloat16", "float16"]  # of the generator's netw
 Solver = Literal["ddim", "dpmpp", "unipc"]
 Noise = Literal["per_pose", "per_image"]
 PictureFormat = Literal["png", "jpeg", "webp"]
+GeneratorName = Literal["ipg", "controlnet", "none"]  # none: no drawings
+PoseSource = Literal["standard", "file", "dataset"]
 ChannelOrder = Literal["rgb", "bgr"]
 
 Search = Literal["exact", "hnsw", "ivf"]  # of nearest neighbours
@@ -48,5 +50,11 @@ Protocol = Literal[
     "group",
 ]  # of scoring, see pose2id.protocols
 
+Status = Literal["open", "academic", "private", "retracted"]  # of a dataset
+Boxes = Literal["labelled", "detected"]  # of CUHK03
+QueryModality = Literal["visible", "thermal"]  # of RegDB
+CameraNames = Literal["none", "names"]  # of one folder per person
+
+Runner = Literal["threads", "processes", "ray", "dask"]  # of shards
 Severity = Literal["warn", "quarantine", "fail"]  # of a row that is not as expected
 Consequence = Literal["warn", "fail"]  # of a result that is not as expected

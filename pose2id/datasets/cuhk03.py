@@ -7,15 +7,15 @@ publish it, holds its pictures in one file: `pose2id init` unpacks it into these
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from pose2id.choices import Boxes
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import Collector
 from pose2id.datasets.files import DatasetFiles, some_names
 from pose2id.datasets.market1501 import FOLDERS, MarketNames
 from pose2id.errors import DataError
 
-Boxes = Literal["labelled", "detected"]
 BOX_FOLDERS: Final[dict[str, tuple[str, ...]]] = {
     "labelled": ("labeled", "labelled"),
     "detected": ("detected",),

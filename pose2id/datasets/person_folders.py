@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from pose2id.choices import CameraNames
 from pose2id.datasets.collector import Collector, Labels
 from pose2id.datasets.fields import camera, person
 from pose2id.datasets.file_names import printable, without_suffix
@@ -38,7 +39,7 @@ class PersonFoldersReader(Layout):
     def __init__(
         self,
         *,
-        cameras: Literal["none", "names"] = "none",
+        cameras: CameraNames = "none",
         **common: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**common)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from pose2id.choices import QueryModality
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import Entry, Labels
 from pose2id.datasets.fields import person
@@ -43,7 +44,7 @@ class RegDbReader(ListLayout):
         self,
         *,
         trial: int = 1,
-        query_modality: Literal["visible", "thermal"] = "visible",
+        query_modality: QueryModality = "visible",
         **common: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**common)

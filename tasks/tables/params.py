@@ -26,15 +26,22 @@ from pydantic import (
 )
 
 from pose2id.choices import (
+    Boxes,
+    CameraNames,
     ChannelOrder,
     Consequence,
     Device,
+    GeneratorName,
     Noise,
     PictureFormat,
+    PoseSource,
     Precision,
     Protocol,
+    QueryModality,
+    Runner,
     Severity,
     Solver,
+    Status,
     Tracklets,
 )
 from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
@@ -92,11 +99,11 @@ class _Section(BaseModel):
 class DatasetOptions(_Section):
     """What a single layout lets choose; `None` is the layout's own default."""
 
-    boxes: Literal["labelled", "detected"] | None = None
+    boxes: Boxes | None = None
     join_val: bool | None = None
     trial: Annotated[int, Field(ge=1, le=10)] | None = None
-    query_modality: Literal["visible", "thermal"] | None = None
-    cameras: Literal["none", "names"] | None = None
+    query_modality: QueryModality | None = None
+    cameras: CameraNames | None = None
 
     def given(self) -> dict[str, object]:
         """The options that are set."""
@@ -110,7 +117,7 @@ class DatasetParams(_Section):
     reader: ReaderName
     root: PathText
     licence: Text
-    status: Literal["open", "academic", "private", "retracted"]
+    status: Status
     allow_retracted: bool = False
     follow_links: bool = False
     distractor_pids: tuple[Int32, ...] | None = None
@@ -152,7 +159,7 @@ class IndexParams(_Section):
 class PosesParams(_Section):
     """The poses in which every image is re-drawn."""
 
-    source: Literal["standard", "file", "dataset"] = "standard"
+    source: PoseSource = "standard"
     file: PathText | None = None
     split: Name = "train"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # as scikit-learn takes them
@@ -179,7 +186,7 @@ class PosesParams(_Section):
 class GenerateParams(_Section):
     """The generator, its sampling and the form in which pictures are stored."""
 
-    generator: Literal["ipg", "controlnet", "none"] = "ipg"
+    generator: GeneratorName = "ipg"
     model: PathText = "models/ipg-small"
     solver: Solver = "ddim"
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -359,7 +366,7 @@ class TuneParams(_Section):
 class RuntimeParams(_Section):
     """How the work is spread; on one machine nothing but the device changes an output byte."""
 
-    runner: Literal["threads", "processes", "ray", "dask"] = "threads"
+    runner: Runner = "threads"
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     device: Device = "auto"
