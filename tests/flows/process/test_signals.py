@@ -215,7 +215,7 @@ def test_a_file_that_may_not_grow_is_an_error_not_a_crash(stages: Stages, monkey
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
-    monkeypatch.setattr("tasks.tables.store.pq.write_table", refuse)
+    monkeypatch.setattr("tasks.tables.store.write_sealed", refuse)
     with pytest.raises(StorageError, match=r"ulimit -f"):
         stages.stage("index", "query")
     assert list((stages.root / "data" / "index").iterdir()) == []

@@ -156,7 +156,7 @@ def test_fine_tuning_takes_the_identity_network_that_the_recipe_trains(
 ):
     monkeypatch.setattr(tasks.studies.training_data, "VALIDATION_IDENTITIES", 2)
     recipe = _recipe(tmp_path, start=str(trained / "out"))
-    with pytest.raises(WeightsError, match=r"flows\.train identity"):
+    with pytest.raises(WeightsError, match=r"pose2id train identity"):
         tasks.studies.training.train_ipg(recipe, stop_after=1)
     longer = recipe.identity.loop.model_copy(update={"steps": 8})
     section = recipe.identity.model_copy(update={"loop": longer})
@@ -214,12 +214,12 @@ def test_a_recipe_that_continues_another_repeats_nothing(trained, tmp_path):
     with pytest.raises(ParamsError, match="leads back to"):
         tasks.studies.training.read_recipe_file(tmp_path / "second.yaml")
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(own | {"continues": "none.yaml"}))
-    with pytest.raises(ParamsError, match=r"none\.yaml can't be read"):
+    with pytest.raises(ParamsError, match=r"there is no .*none\.yaml"):
         tasks.studies.training.read_recipe_file(tmp_path / "second.yaml")
 
 
 def test_ipg_needs_its_frozen_parts(tmp_path):
-    with pytest.raises(WeightsError, match=r"flows\.train vae"):
+    with pytest.raises(WeightsError, match=r"pose2id train vae"):
         tasks.studies.training.train_ipg(_recipe(tmp_path))
 
 

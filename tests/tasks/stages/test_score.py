@@ -172,15 +172,9 @@ def test_ties_do_not_favour_distractors(tmp_path: Path) -> None:
         assert len({row["distance"] for row in rows}) == 1
 
 
-def test_a_split_scored_against_itself_leaves_each_image_out(tmp_path: Path) -> None:
-    params = project(tmp_path, Spec(has_cameras=False), query="gallery")
-    run(params, tmp_path)
-    for row in lists(tmp_path):
-        if row["query_id"] == row["gallery_id"]:
-            assert row["is_junk"]
-            assert not row["is_match"]
-    queries = read_table(Layout(tmp_path).results / "queries.parquet").to_pylist()
-    assert {row["n_positives"] for row in queries} == {0, 3}  # distractors ask for nobody
+def test_a_split_scored_against_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="every query would find itself"):
+        project(tmp_path, Spec(has_cameras=False), query="gallery")
 
 
 def test_labels_come_in_the_order_asked_for(tmp_path: Path) -> None:
