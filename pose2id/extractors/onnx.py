@@ -112,7 +112,7 @@ def _open(model: Path, cuda: bool) -> Any:  # noqa: ANN401 - ONNX Runtime is unt
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=providers)
-    except _runtime_errors() as error:
+    except (*_runtime_errors(), UnicodeDecodeError) as error:  # the latter in its own message
         raise WeightsError(f"{model} is not a readable ONNX network: {error}") from error
 
 

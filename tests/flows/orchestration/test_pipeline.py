@@ -102,9 +102,8 @@ def test_a_first_command_prepares_the_home_of_prefect(tmp_path: Path):
     """Prefect makes its folder, but not the one above: its server could then open no database."""
     unset = {key: value for key, value in os.environ.items() if key != "PREFECT_HOME"}
     environment = {**unset, "PYTHONPATH": str(ROOT)}
-    subprocess.run(
-        [sys.executable, "-c", "import flows"], cwd=tmp_path, env=environment, check=True
-    )
+    code = "from flows.process import environment as e; e.prepare(); e.make_prefect_home()"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / ".cache" / "prefect").is_dir()
 
 

@@ -86,7 +86,10 @@ def test_the_lock_of_an_earlier_process_of_the_same_number_is_forgotten(root: Pa
     assert writers(root) == []
 
 
-def test_a_folder_without_git_is_no_obstacle_and_gives_git_back(tmp_path: Path) -> None:
+def test_a_folder_without_git_is_no_obstacle_and_gives_git_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     mend_dvc_state(tmp_path)
