@@ -91,9 +91,9 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
 
 
 def _words(sql: str) -> set[str]:
-    r"""The bare words of a question in lower case: no text, no quoted name, no remark.
+    """The bare words of a question in lower case: no text, no quoted name, no remark.
 
-    >>> sorted(_words("SELECT 'copy', \\"copy\\" FROM t -- copy"))
+    >>> sorted(_words('SELECT "copy" FROM t -- copy'))
     ['from', 'select', 't']
     """
     import duckdb

@@ -43,6 +43,8 @@ def test_an_activated_environment_comes_first(project: Path):
         "PATH": os.pathsep.join([str(other), os.defpath]),
         "DVC_NO_ANALYTICS": "1",
     }
-    command = [sys.executable, "-m", "dvc", "repro", "poses"]
+    (project / "data/keypoints/query").mkdir(parents=True, exist_ok=True)
+    (project / "data/keypoints/query/part.parquet").touch()
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "poses"]
     subprocess.run(command, cwd=project, env=environment, check=True)
     assert (project / "called.txt").read_text() == "stage poses\n"
