@@ -112,12 +112,15 @@ def _open(model: Path, cuda: bool) -> Any:  # noqa: ANN401 - ONNX Runtime is unt
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=providers)
-    except (*_runtime_errors(), UnicodeDecodeError) as error:  # the latter in its own message
+    except _runtime_errors() as error:
         raise WeightsError(f"{model} is not a readable ONNX network: {error}") from error
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's exceptions, which have no base class of their own."""
+    """ONNX Runtime's exceptions, which have no base class of their own.
+
+    Where its own message quotes a damaged name, making the message fails: UnicodeDecodeError.
+    """
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     names = (
@@ -130,7 +133,7 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
         "NotImplemented",
         "RuntimeException",
     )
-    return tuple(getattr(state, name) for name in names)
+    return (*(getattr(state, name) for name in names), UnicodeDecodeError)
 
 
 def _external_files(model: Path) -> list[Path]:
