@@ -53,7 +53,6 @@ def test_a_clone_with_a_pull_answers_queries_without_recomputing(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="how many features are made anew is not settled", strict=False)
 def test_on_another_processor_what_was_pulled_is_taken_over(
     committed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
