@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,12 +46,14 @@ print("loaded:", *sorted({owner for top in tops for owner in owners.get(top, ())
 """
 
 
-def pip(*arguments: str, python: Path | str = sys.executable) -> subprocess.CompletedProcess[str]:
+def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs pip, which would take a checkout on PYTHONPATH for an installed pose2id."""
     return subprocess.run(
-        [str(python), "-m", "pip", "--disable-pip-version-check", *arguments],
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments],
         capture_output=True,
         text=True,
         check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
 
 
