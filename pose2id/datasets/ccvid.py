@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Collector, Labels
+from pose2id.datasets.collector import Collector, ImageLabels
 from pose2id.datasets.fields import camera, outfit_numbers, person
 from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, read_lines
@@ -65,13 +65,13 @@ class CcvidReader(Layout):
         return outfit_numbers((line[1], line[2]) for line in lines if len(line) == 3)
 
 
-def _labels(text: str, outfits: dict[tuple[str, str], int]) -> tuple[str, Labels]:
+def _labels(text: str, outfits: dict[tuple[str, str], int]) -> tuple[str, ImageLabels]:
     fields = text.split()
     match = _TRACK.fullmatch(fields[0])
     if len(fields) != 3 or match is None:
         raise DataError("is not <session>/<number>_<camera> pid clothes")
     later = _SESSION_3_CAMERAS if match[1] == "session3" else 0
-    return fields[0], Labels(
+    return fields[0], ImageLabels(
         person(fields[1]),
         camera(match[3]) + later,
         clothes_id=outfits[fields[1], fields[2]],

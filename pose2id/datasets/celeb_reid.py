@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import misnamed, person
 from pose2id.datasets.files import some_names
 from pose2id.datasets.layout import FolderLayout
@@ -41,9 +41,9 @@ class CelebReidReader(FolderLayout):
                 return None
         return "folders query and gallery with names like 1_12_0.jpg"
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """The person of a name."""
         match = _NAME.fullmatch(path.stem)
         if match is None:
             raise misnamed(path.stem, "<pid>_<number>_<part>, as 1_12_0.jpg")
-        return Labels(person(match[1]))
+        return ImageLabels(person(match[1]))

@@ -11,7 +11,7 @@ from pose2id.datasets.files import Found
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class ImageLabels:
     """What a name says about an image; see `ImageRecord`."""
 
     pid: int | None = None
@@ -37,7 +37,7 @@ class Entry:
 
     path: str
     name: str
-    labels: Labels
+    labels: ImageLabels
     source: str
     fault: str | None = None
 
@@ -84,7 +84,7 @@ class Collector:
         shown = printable(path)
         self._rejects.setdefault(shown, RejectedFile(shown, self._split, reason))
 
-    def add(self, path: str, name: str, labels: Labels) -> None:
+    def add(self, path: str, name: str, labels: ImageLabels) -> None:
         """Takes an image; `name` is its id within the split."""
         pid = labels.pid
         marked = pid is not None and pid in self._distractor_pids

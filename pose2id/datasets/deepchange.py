@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Entry, Labels
+from pose2id.datasets.collector import Entry, ImageLabels
 from pose2id.datasets.fields import LARGEST_ID, camera, misnamed, number, outfit_numbers, person
 from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, read_lines
@@ -64,16 +64,16 @@ class DeepChangeReader(ListLayout):
             try:
                 yield Entry(path, name, _labels(PurePosixPath(image).stem, track, outfits), source)
             except DataError as error:
-                yield Entry(path, name, Labels(), source, str(error))
+                yield Entry(path, name, ImageLabels(), source, str(error))
 
 
-def _labels(stem: str, track: str, outfits: dict[tuple[str, str], int]) -> Labels:
+def _labels(stem: str, track: str, outfits: dict[tuple[str, str], int]) -> ImageLabels:
     match = _NAME.fullmatch(stem)
     if match is None:
         raise misnamed(stem, "P<pid>_C<camera>_<clothes>_...")
     track = str(number(track, "tracklet", LARGEST_ID))
     clothes = outfits[match[1], match[3]]
-    return Labels(
+    return ImageLabels(
         person(match[1]), camera(match[2]), clothes_id=clothes, tracklet_id=track, group=track
     )
 

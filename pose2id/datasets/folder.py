@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pose2id.datasets.collector import Collector, Labels
+from pose2id.datasets.collector import Collector, ImageLabels
 from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, folders_in
 from pose2id.datasets.layout import Layout
@@ -32,4 +32,4 @@ class FolderReader(Layout):
 
     def _read(self, files: DatasetFiles, split: str, into: Collector) -> None:
         for path in into.found(files.below(split, split)):
-            into.add(path, without_suffix(path[len(split) + 1 :]), Labels())
+            into.add(path, without_suffix(path[len(split) + 1 :]), ImageLabels())

@@ -139,11 +139,6 @@ def read_indexed(root: Path, path: str, sha256: str) -> bytes:
     return data
 
 
-def load_rgb(path: Path) -> Image.Image:
-    """Reads and decodes an image file; see `decode_rgb`."""
-    return decode_rgb(read_image_bytes(path))
-
-
 def decode_rgb(data: bytes) -> Image.Image:
     """Decodes an encoded picture to 8-bit RGB, the same way everywhere in this package.
 

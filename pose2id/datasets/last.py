@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import LARGEST_ID, misnamed, number, person
 from pose2id.datasets.files import some_names
 from pose2id.datasets.layout import FolderLayout
@@ -51,10 +51,10 @@ class LastReader(FolderLayout):
             return "folders train, test/query and test/gallery with names like 000001_01_1.jpg"
         return None
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """Person and, in the train split, outfit of a name."""
         match = _NAME.fullmatch(path.stem)
         if match is None:
             raise misnamed(path.stem, "<pid>_..._<clothes>, as 000001_01_1.jpg")
         clothes = number(match[2], "clothes", LARGEST_ID) if split == "train" else None
-        return Labels(person(match[1]), clothes_id=clothes)
+        return ImageLabels(person(match[1]), clothes_id=clothes)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from pose2id.datasets.base import Listing, Official
-from pose2id.datasets.collector import Collector, Entry, Labels
+from pose2id.datasets.collector import Collector, Entry, ImageLabels
 from pose2id.datasets.file_names import check_split_name, without_suffix
 from pose2id.datasets.files import DatasetFiles
 from pose2id.datasets.names import ReaderName
@@ -138,7 +138,7 @@ class FolderLayout(Layout):
     flat: ClassVar[bool] = True
 
     @abstractmethod
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """What a path below the root says.
 
         Raises:

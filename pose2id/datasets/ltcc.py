@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import LARGEST_ID, camera, misnamed, number, person
 from pose2id.datasets.files import some_names
 from pose2id.datasets.layout import FolderLayout
@@ -37,10 +37,10 @@ class LtccReader(FolderLayout):
                 return None
         return "folders query and test with names like 094_1_c9_015833.png"
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """Person, outfit and camera of a name."""
         match = _NAME.fullmatch(path.stem)
         if match is None:
             raise misnamed(path.stem, "<pid>_<clothes>_c<camera>_<frame>, as 094_1_c9_015833.png")
         clothes = number(match[2], "clothes", LARGEST_ID)
-        return Labels(person(match[1]), camera(match[3]), clothes_id=clothes)
+        return ImageLabels(person(match[1]), camera(match[3]), clothes_id=clothes)

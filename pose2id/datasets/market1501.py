@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import camera, misnamed, person
 from pose2id.datasets.files import some_names
 from pose2id.datasets.layout import FolderLayout
@@ -28,14 +28,14 @@ FOLDERS: Final = {
 class MarketNames(FolderLayout):
     """Layouts whose names are Market-1501's."""
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """Person and camera of a name."""
         match = NAME.fullmatch(path.stem)
         if match is None:
             raise misnamed(
                 path.stem, "<pid>_c<camera>[s<sequence>]_..., as 0002_c1s1_000451_03.jpg"
             )
-        return Labels(person(match[1]), camera(match[2]))
+        return ImageLabels(person(match[1]), camera(match[2]))
 
 
 class MarketReader(MarketNames):

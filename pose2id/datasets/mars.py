@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Collector, Labels
+from pose2id.datasets.collector import Collector, ImageLabels
 from pose2id.datasets.fields import camera, misnamed, person
 from pose2id.datasets.files import DatasetFiles, read_lines
 from pose2id.datasets.layout import Layout
@@ -73,7 +73,7 @@ def _add(files: DatasetFiles, into: Collector, folder: str, name: str, track: st
         if match is None:
             raise misnamed(name, "<pid>C<camera>T<tracklet>F<frame>.jpg")
         pid = -1 if match[1] == "00-1" else person(match[1])
-        labels = Labels(pid, camera(match[2]), tracklet_id=track)
+        labels = ImageLabels(pid, camera(match[2]), tracklet_id=track)
     except DataError as error:
         into.reject(path, str(error))
         return

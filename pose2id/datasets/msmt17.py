@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Entry, Labels
+from pose2id.datasets.collector import Entry, ImageLabels
 from pose2id.datasets.fields import camera, misnamed, person
 from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, contents, read_lines
@@ -78,7 +78,7 @@ def _entry(folder: str, text: str, source: str) -> Entry:
     try:
         if not path or len(fields) < 3:
             raise misnamed(path, "<pid>_<number>_<camera>_..., with the person id behind it")
-        labels = Labels(person(pid), camera(fields[2]))
+        labels = ImageLabels(person(pid), camera(fields[2]))
     except DataError as error:
-        return Entry(f"{folder}/{path or text}", name, Labels(), source, str(error))
+        return Entry(f"{folder}/{path or text}", name, ImageLabels(), source, str(error))
     return Entry(f"{folder}/{path}", name, labels, source)

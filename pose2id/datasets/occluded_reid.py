@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import person
 from pose2id.datasets.layout import FolderLayout
 
@@ -32,9 +32,9 @@ class OccludedOrWhole(FolderLayout):
     camera_names = ("occluded", "whole")
     protocol = "none"
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """The person is the name of the image's folder."""
-        return Labels(person(path.parent.name), int(WHOLE in path.parts))
+        return ImageLabels(person(path.parent.name), int(WHOLE in path.parts))
 
 
 class OccludedReidReader(OccludedOrWhole):

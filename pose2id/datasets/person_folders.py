@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pose2id.choices import CameraNames
-from pose2id.datasets.collector import Collector, Labels
+from pose2id.datasets.collector import Collector, ImageLabels
 from pose2id.datasets.fields import camera, person
 from pose2id.datasets.file_names import printable, without_suffix
 from pose2id.datasets.files import DatasetFiles, folders_in, some_names
@@ -71,7 +71,7 @@ class PersonFoldersReader(Layout):
                 into.reject(path, f"lies in {split!r} itself, not in the folder of a person")
                 continue
             try:
-                labels = Labels(pids[parts[1]], self._camera(parts[-1]))
+                labels = ImageLabels(pids[parts[1]], self._camera(parts[-1]))
             except (DataError, KeyError) as error:
                 into.reject(path, str(error))
                 continue

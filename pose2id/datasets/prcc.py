@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import misnamed, person
 from pose2id.datasets.layout import FolderLayout
 
@@ -50,12 +50,12 @@ class PrccReader(FolderLayout):
             return "folders rgb/test/A, rgb/test/B and rgb/test/C"
         return None
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """The person is the folder's name; the camera a folder or the name's first letter."""
         in_test = path.parts[1] == "test"
         letter = path.parts[2] if in_test else path.name[:1]
         if letter not in _CAMERAS or not letter:
             raise misnamed(path.stem, "A_..., B_... or C_..., as A_cropped_rgb001.jpg")
-        return Labels(
+        return ImageLabels(
             person(path.parent.name), _CAMERAS.index(letter), clothes_id=int(letter == "C")
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from pose2id.choices import QueryModality
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Entry, Labels
+from pose2id.datasets.collector import Entry, ImageLabels
 from pose2id.datasets.fields import person
 from pose2id.datasets.file_names import without_suffix
 from pose2id.datasets.files import DatasetFiles, read_lines
@@ -71,9 +71,9 @@ class RegDbReader(ListLayout):
                 try:
                     pid = person(label)
                 except DataError as error:
-                    yield Entry(path or text, name, Labels(), source, str(error))
+                    yield Entry(path or text, name, ImageLabels(), source, str(error))
                     continue
                 if kind == "thermal":
-                    yield Entry(path, name, Labels(pid, 1, "infrared"), source)
+                    yield Entry(path, name, ImageLabels(pid, 1, "infrared"), source)
                 else:
-                    yield Entry(path, name, Labels(pid, 0), source)
+                    yield Entry(path, name, ImageLabels(pid, 0), source)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pose2id.datasets.base import Modality, Official, by_split
-from pose2id.datasets.collector import Collector, Labels
+from pose2id.datasets.collector import Collector, ImageLabels
 from pose2id.datasets.fields import person
 from pose2id.datasets.files import DatasetFiles, folders_in, read_lines
 from pose2id.datasets.layout import Layout
@@ -74,7 +74,7 @@ class SysuReader(Layout):
         self, files: DatasetFiles, split: str, into: Collector, folder: str, pid: int, camera: int
     ) -> None:
         modality: Modality = "infrared" if camera in INFRARED else "visible"
-        labels = Labels(pid, camera - 1, modality)
+        labels = ImageLabels(pid, camera - 1, modality)
         for path in into.found(files.below(folder, split, flat=True)):
             into.add(path, path.rpartition(".")[0], labels)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pose2id.datasets.base import Modality
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import LARGEST_CAMERA, LARGEST_ID, number
 from pose2id.errors import DataError
 
@@ -64,7 +64,7 @@ def read_rows(path: Path) -> list[Row]:
     return _json_rows(path, text) if path.suffix == ".jsonl" else _csv_rows(path, text)
 
 
-def labels_of(cells: Mapping[str, str]) -> Labels:
+def labels_of(cells: Mapping[str, str]) -> ImageLabels:
     """What the cells of a row say.
 
     Raises:
@@ -76,7 +76,7 @@ def labels_of(cells: Mapping[str, str]) -> Labels:
     distractor = _text_cell(cells, "distractor") or "0"
     if distractor.lower() not in _TRUTH:
         raise DataError(f"distractor is {distractor!r}; 0 and 1 are allowed")
-    return Labels(
+    return ImageLabels(
         pid=_number(cells, "pid", LARGEST_ID, least=-1),
         camid=_number(cells, "camid", LARGEST_CAMERA),
         modality=_MODALITIES[modality.lower()],

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import LARGEST_ID, camera, misnamed, number, person
 from pose2id.datasets.files import some_names
 from pose2id.datasets.layout import FolderLayout
@@ -41,10 +41,10 @@ class VcClothesReader(FolderLayout):
                 return None
         return "folders query and gallery with names like 0001-02-03-04.jpg"
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """Person, camera and outfit of a name."""
         match = _NAME.fullmatch(path.stem)
         if match is None:
             raise misnamed(path.stem, "<pid>-<camera>-<clothes>-<number>, as 0001-02-03-04.jpg")
         clothes = number(match[3], "clothes", LARGEST_ID)
-        return Labels(person(match[1]), camera(match[2]), clothes_id=clothes)
+        return ImageLabels(person(match[1]), camera(match[2]), clothes_id=clothes)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pose2id.datasets.base import Official, by_split
-from pose2id.datasets.collector import Labels
+from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import misnamed, person
 from pose2id.datasets.files import some_names
 from pose2id.datasets.layout import FolderLayout
@@ -37,9 +37,9 @@ class ViperReader(FolderLayout):
             return "folders cam_a and cam_b"
         return None
 
-    def labels(self, path: PurePosixPath, split: str) -> Labels:
+    def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """Person of the name, camera of the folder."""
         match = _NAME.fullmatch(path.stem)
         if match is None:
             raise misnamed(path.stem, "<pid>_<angle>, as 001_45.bmp")
-        return Labels(person(match[1]), int(path.parts[0] == "cam_b"))
+        return ImageLabels(person(match[1]), int(path.parts[0] == "cam_b"))

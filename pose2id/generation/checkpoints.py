@@ -184,12 +184,6 @@ def save_model(model: IpgModel, folder: Path, *, dtype: torch.dtype = torch.floa
     )
 
 
-def model_fingerprint(model: IpgModel) -> str:
-    """Hex sha256 of a model in memory: its weights as they are and its configuration."""
-    digests = {part: digest_of(model.get_submodule(part).state_dict()) for part in PARTS}
-    return _fingerprint(model.config, digests)
-
-
 class _Loaded(NamedTuple):
     model: IpgModel
     digests: dict[str, str]

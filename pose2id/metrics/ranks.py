@@ -13,7 +13,7 @@ from pose2id.labels import UNKNOWN
 
 
 class RankCounter:
-    """Counts ranks without sorting, first for many queries, then exactly where that left a doubt.
+    """Counts ranks without sorting, first for many queries, then exactly where that left it open.
 
     Only distances up to a query's farthest target are looked at: they are sorted as plain numbers
     and the targets are counted into them. Where others lie within the source's tolerance of a
@@ -29,7 +29,7 @@ class RankCounter:
         """
         self._distances = distances
         self._tie_order = tie_order
-        self._doubts: list[_Doubt] = []
+        self._undecided: list[_Undecided] = []
 
     def count(
         self,
@@ -70,36 +70,38 @@ class RankCounter:
             sizes = close[unclear]
             starts = sizes.cumsum() - sizes
             slots = np.arange(sizes.sum()) + np.repeat(before[unclear] - starts, sizes)
-            self._doubts.append(
-                _Doubt(query, ranks, unclear, targets[unclear], exact[unclear], sizes, order[slots])
+            self._undecided.append(
+                _Undecided(
+                    query, ranks, unclear, targets[unclear], exact[unclear], sizes, order[slots]
+                )
             )
         return ranks
 
     def settle(self) -> None:
         """Makes all ranks final that were returned since the last call."""
-        if not self._doubts:
+        if not self._undecided:
             return
-        rivals = np.concatenate([doubt.rivals for doubt in self._doubts])
-        n_rivals = [len(doubt.rivals) for doubt in self._doubts]
-        queries = np.repeat([doubt.query for doubt in self._doubts], n_rivals)
+        rivals = np.concatenate([one.rivals for one in self._undecided])
+        n_rivals = [len(one.rivals) for one in self._undecided]
+        queries = np.repeat([one.query for one in self._undecided], n_rivals)
         their = self._distances.exact(queries, rivals)
-        sizes = np.concatenate([doubt.sizes for doubt in self._doubts])
-        own = np.repeat(np.concatenate([doubt.exact for doubt in self._doubts]), sizes)
-        index = np.repeat(np.concatenate([doubt.targets for doubt in self._doubts]), sizes)
+        sizes = np.concatenate([one.sizes for one in self._undecided])
+        own = np.repeat(np.concatenate([one.exact for one in self._undecided]), sizes)
+        index = np.repeat(np.concatenate([one.targets for one in self._undecided]), sizes)
         if self._tie_order is not None:
             rivals, index = self._tie_order[rivals], self._tie_order[index]
         first = (their < own) | ((their == own) & (rivals < index))
         ahead = np.add.reduceat(first, sizes.cumsum() - sizes, dtype=np.int64)
         start = 0
-        for doubt in self._doubts:
-            stop = start + len(doubt.sizes)
-            doubt.ranks[doubt.unclear] += ahead[start:stop]
+        for one in self._undecided:
+            stop = start + len(one.sizes)
+            one.ranks[one.unclear] += ahead[start:stop]
             start = stop
-        self._doubts.clear()
+        self._undecided.clear()
 
 
 @dataclass(frozen=True, slots=True)
-class _Doubt:
+class _Undecided:
     """Targets of one query that have rivals within the tolerance.
 
     Attributes:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pose2id.datasets.images import decode_rgb, inspect_image, load_rgb
+from pose2id.datasets.images import decode_rgb, inspect_image
 from pose2id.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -179,7 +179,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     }[orientation]
     path = tmp_path / "a.png"
     path.write_bytes(_encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif))
-    assert np.array_equal(np.asarray(load_rgb(path)), PIXELS)
+    assert np.array_equal(np.asarray(decode_rgb(path.read_bytes())), PIXELS)
     facts = inspect_image(path)
     assert (facts.width_px, facts.height_px) == (24, 48)
 

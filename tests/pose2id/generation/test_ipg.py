@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from pose2id.errors import DataError, ParamsError
-from pose2id.generation.checkpoints import model_fingerprint, save_model
+from pose2id.generation.checkpoints import save_model
 from pose2id.generation.config import IpgConfig
 from pose2id.generation.ipg import IpgGenerator
 from pose2id.generation.model import IpgModel
@@ -15,11 +15,9 @@ from pose2id.generation.sampler import Sampling
 SEEDS = np.arange(15, dtype=np.uint64).reshape(5, 3) + np.uint64(2**63)
 
 
-def generator(model, *, batch_size=3, guidance_scale=2.0, steps=2, **options):
+def generator(model, *, weights="abc", batch_size=3, guidance_scale=2.0, steps=2, **options):
     sampling = Sampling("ddim", steps, guidance_scale)
-    return IpgGenerator(
-        model, model_fingerprint(model), sampling, batch_size=batch_size, device="cpu", **options
-    )
+    return IpgGenerator(model, weights, sampling, batch_size=batch_size, device="cpu", **options)
 
 
 def test_pictures_have_the_promised_shape_and_are_not_all_alike(model, references, keypoints):
@@ -110,8 +108,7 @@ def test_the_fingerprint_covers_weights_sampling_and_precision(model):
         generator(model, guidance_scale=1.0).fingerprint,
         generator(model, dtype="bfloat16").fingerprint,
     }
-    model.float().refiner.proj_motion.bias.data[0] += 1
-    prints.add(generator(model).fingerprint)
+    prints.add(generator(model, weights="def").fingerprint)
     assert len(prints) == 5
     assert generator(model).fingerprint == generator(model, batch_size=1).fingerprint
 
@@ -119,11 +116,11 @@ def test_the_fingerprint_covers_weights_sampling_and_precision(model):
 def test_a_loaded_generator_draws_what_the_saved_model_draws(
     model, references, keypoints, tmp_path
 ):
-    save_model(model, tmp_path, dtype=torch.float32)
+    weights = save_model(model, tmp_path, dtype=torch.float32)
     loaded = IpgGenerator.load(
         tmp_path, solver="ddim", steps=2, guidance_scale=2.0, batch_size=3, device="cpu"
     )
-    make = generator(model)
+    make = generator(model, weights=weights)
     assert loaded.fingerprint == make.fingerprint
     arguments = (references[:3], keypoints, SEEDS[:3])
     assert np.array_equal(loaded(*arguments), make(*arguments))
