@@ -219,6 +219,17 @@ def some_names(path: Path, most: int = 200) -> list[str]:
     return sorted(names)
 
 
+def folders_of_names(
+    root: Path, folders: tuple[str, str], pattern: re.Pattern[str], example: str
+) -> str | None:
+    """What two folders show if each has an image of a layout's names, in words; `None` if not."""
+    for folder in folders:
+        names = some_names(root / folder)
+        if not any(pattern.fullmatch(PurePosixPath(name).stem) for name in names):
+            return None
+    return f"folders {folders[0]} and {folders[1]} with names like {example}"
+
+
 def contents(root: Path) -> str:
     """What a folder holds, in words."""
     names = sorted(printable(entry.name) for entry in root.iterdir())

@@ -9,7 +9,7 @@ from typing import Final
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import LARGEST_ID, camera, misnamed, number, person
-from pose2id.datasets.files import some_names
+from pose2id.datasets.files import folders_of_names
 from pose2id.datasets.layout import FolderLayout
 
 _NAME: Final = re.compile(r"([0-9]+)_([0-9]+)_c([0-9]+)_[\w.-]+")
@@ -31,11 +31,7 @@ class LtccReader(FolderLayout):
     @classmethod
     def recognises(cls, root: Path) -> str | None:
         """Names of person, outfit and camera."""
-        for folder in ("query", "test"):
-            names = some_names(root / folder)
-            if not any(_NAME.fullmatch(PurePosixPath(name).stem) for name in names):
-                return None
-        return "folders query and test with names like 094_1_c9_015833.png"
+        return folders_of_names(root, ("query", "test"), _NAME, "094_1_c9_015833.png")
 
     def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """Person, outfit and camera of a name."""

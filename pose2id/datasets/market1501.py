@@ -14,7 +14,7 @@ from typing import Final
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import camera, misnamed, person
-from pose2id.datasets.files import some_names
+from pose2id.datasets.files import folders_of_names
 from pose2id.datasets.layout import FolderLayout
 
 NAME: Final = re.compile(r"(-1|[0-9]+)_c([0-9]+)(?:s[0-9]+)?(?:_[\w.-]+)?")
@@ -56,8 +56,6 @@ class MarketReader(MarketNames):
     @classmethod
     def recognises(cls, root: Path) -> str | None:
         """Both test folders, with names like `0002_c1s1_000451_03.jpg`."""
-        for folder in ("query", "bounding_box_test"):
-            names = some_names(root / folder)
-            if not any(NAME.fullmatch(PurePosixPath(name).stem) for name in names):
-                return None
-        return "folders query and bounding_box_test with names like 0002_c1s1_000451_03.jpg"
+        return folders_of_names(
+            root, ("query", "bounding_box_test"), NAME, "0002_c1s1_000451_03.jpg"
+        )

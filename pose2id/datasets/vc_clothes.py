@@ -9,7 +9,7 @@ from typing import Final
 from pose2id.datasets.base import Official, by_split
 from pose2id.datasets.collector import ImageLabels
 from pose2id.datasets.fields import LARGEST_ID, camera, misnamed, number, person
-from pose2id.datasets.files import some_names
+from pose2id.datasets.files import folders_of_names
 from pose2id.datasets.layout import FolderLayout
 
 _NAME: Final = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)-([0-9]+)")
@@ -35,11 +35,7 @@ class VcClothesReader(FolderLayout):
     @classmethod
     def recognises(cls, root: Path) -> str | None:
         """Names of four numbers."""
-        for folder in ("query", "gallery"):
-            names = some_names(root / folder)
-            if not any(_NAME.fullmatch(PurePosixPath(name).stem) for name in names):
-                return None
-        return "folders query and gallery with names like 0001-02-03-04.jpg"
+        return folders_of_names(root, ("query", "gallery"), _NAME, "0001-02-03-04.jpg")
 
     def labels(self, path: PurePosixPath, split: str) -> ImageLabels:
         """Person, camera and outfit of a name."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from pose2id.choices import Device
-from pose2id.errors import ParamsError
-from pose2id.training.recipe import IdentitySection, IpgSection, RenderedData, explain
+from pose2id.training.recipe import IdentitySection, IpgSection, RenderedData
 
 
 class AdaptRecipe(BaseModel):
@@ -51,22 +50,3 @@ class AdaptRecipe(BaseModel):
     rendered: RenderedData
     identity: IdentitySection
     ipg: IpgSection
-
-
-def read_adapt_recipe(content: Any, name: str) -> AdaptRecipe:  # noqa: ANN401
-    """Checks a recipe.
-
-    Args:
-        content: What the YAML file holds.
-        name: The file's name, for messages.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ParamsError: A key is unknown, missing or outside its allowed values.
-    """
-    try:
-        return AdaptRecipe.model_validate(content)
-    except ValidationError as error:
-        raise ParamsError(f"{name} is no valid recipe of adapting. {explain(error)}.") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,9 @@ from pose2id.training.vae import VaeLoss
 
 FIRST_RESERVED_SEED = 1000
 """Renderer seeds from here on belong to demos, tests and evaluations."""
+
+
+RecipeKind = TypeVar("RecipeKind", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -170,10 +173,11 @@ class Recipe(_Section):
         return self
 
 
-def read_recipe(content: Any, name: str) -> Recipe:  # noqa: ANN401
+def check_recipe(kind: type[RecipeKind], content: Any, name: str) -> RecipeKind:  # noqa: ANN401
     """Checks a recipe.
 
     Args:
+        kind: What it is a recipe of: `Recipe` of a training, `AdaptRecipe` of adapting.
         content: What the YAML file holds.
         name: The file's name, for messages.
 
@@ -184,12 +188,12 @@ def read_recipe(content: Any, name: str) -> Recipe:  # noqa: ANN401
         ParamsError: A key is unknown, missing or outside its allowed values.
     """
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise ParamsError(f"{name} is not a valid training recipe. {explain(error)}.") from error
+        raise ParamsError(f"{name} is not a valid recipe. {_explain(error)}.") from error
 
 
-def explain(error: ValidationError) -> str:
+def _explain(error: ValidationError) -> str:
     """All faults of a recipe in one line: where, what is allowed, what was given."""
     return "; ".join(
         f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e.get('input')!r})"

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from pose2id.devices import resolve_device
 from pose2id.generation.checkpoints import load_model
-from pose2id.training.adapt_recipe import AdaptRecipe, read_adapt_recipe
+from pose2id.training.adapt_recipe import AdaptRecipe
 from pose2id.training.card import EVALUATION_MARK
 from pose2id.training.clusters import NOISE, cluster_identities
 from pose2id.training.guide import ExtractorGuide, Guide
-from pose2id.training.recipe import IndexedData, MixedData, Recipe
+from pose2id.training.recipe import IndexedData, MixedData, Recipe, check_recipe
 from tasks.stages import keypoints
 from tasks.stages.features import load_extractor
 from tasks.studies.adapt_report import held_out_report
@@ -35,7 +35,7 @@ def read_adapt_file(path: Path) -> AdaptRecipe:
         ParamsError: The file is missing, is not YAML, or a value is not allowed.
     """
     content = read_yaml(path, "--config")
-    return read_adapt_recipe(content, str(path))
+    return check_recipe(AdaptRecipe, content, str(path))
 
 
 def adapt(params: Params, wish: AdaptRecipe, root: Path, split: str) -> Path:

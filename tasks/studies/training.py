@@ -25,7 +25,7 @@ from pose2id.training.guide import Guide
 from pose2id.training.identity import IdentityHead, IdentityJob, camera_map
 from pose2id.training.ipg import IpgJob, quiet_residuals
 from pose2id.training.loop import steps_within, train
-from pose2id.training.recipe import Recipe, read_recipe
+from pose2id.training.recipe import Recipe, check_recipe
 from pose2id.training.vae import (
     DecoderJob,
     VaeJob,
@@ -58,7 +58,7 @@ def read_recipe_file(path: Path) -> Recipe:
     Raises:
         ParamsError: A file is missing, is not YAML, or a value is not allowed.
     """
-    return read_recipe(_recipe_content(path), str(path))
+    return check_recipe(Recipe, _recipe_content(path), str(path))
 
 
 def _recipe_content(path: Path, following: tuple[Path, ...] = ()) -> dict[str, Any]:

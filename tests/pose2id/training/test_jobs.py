@@ -15,7 +15,7 @@ from pose2id.generation.checkpoints import load_model
 from pose2id.generation.config import IpgConfig, VaeConfig
 from pose2id.training.identity import batch_hard_triplet, camera_map
 from pose2id.training.ipg import IpgJob, identification_loss, velocity_weight
-from pose2id.training.recipe import read_recipe
+from pose2id.training.recipe import Recipe, check_recipe
 from pose2id.training.vae_start import fresh_vae
 
 LOOP = {"steps": 4, "lr": 1e-3, "checkpoint_every": 2, "sample_every": 4}
@@ -93,7 +93,7 @@ def _recipe(folder: Path, start: str = "scratch", identity: bool = True):
         del content["vae"], content["decoder"]
     if not identity:
         del content["identity"]
-    return read_recipe(content, "test")
+    return check_recipe(Recipe, content, "test")
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_weights_to_start_from_keep_their_autoencoder_and_sizes(trained, tmp_pat
     both = _recipe(tmp_path).model_dump(mode="json")
     both["ipg"]["start"] = str(trained / "out")
     with pytest.raises(ParamsError, match="their own autoencoder"):
-        read_recipe(both, "test")
+        check_recipe(Recipe, both, "test")
     recipe = _recipe(tmp_path, start=str(trained / "out"), identity=False)
     other = recipe.model.model_copy(update={"identity_tokens": 3})
     with pytest.raises(ParamsError, match="has other sizes"):

@@ -9,7 +9,7 @@ from pose2id.errors import DataError, ParamsError
 from pose2id.poses.standard import STANDARD_POSES
 from pose2id.renderer import STUDIO_GROUND
 from pose2id.training.pool import Pool
-from pose2id.training.recipe import read_recipe
+from pose2id.training.recipe import Recipe, check_recipe
 from pose2id.training.sources import (
     STUDIO,
     IndexedSource,
@@ -141,9 +141,9 @@ def test_a_wrong_recipe_names_the_key(change, key):
         "model": {},
         "ipg": {"loop": {"steps": 4, "lr": 1e-3}},
     }
-    read_recipe(recipe, "recipe.yaml")
+    check_recipe(Recipe, recipe, "recipe.yaml")
     with pytest.raises(ParamsError, match=key):
-        read_recipe(recipe | change, "recipe.yaml")
+        check_recipe(Recipe, recipe | change, "recipe.yaml")
 
 
 def test_joined_sources_keep_their_people_and_pictures_apart():

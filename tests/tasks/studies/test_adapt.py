@@ -20,9 +20,10 @@ from pose2id.generation.checkpoints import load_model, save_model
 from pose2id.generation.model import IpgModel
 from pose2id.poses.standard import STANDARD_POSES
 from pose2id.renderer import Camera, Identity, render_shot
-from pose2id.training.adapt_recipe import AdaptRecipe, read_adapt_recipe
+from pose2id.training.adapt_recipe import AdaptRecipe
 from pose2id.training.clusters import NOISE, cluster_identities
 from pose2id.training.guide import ExtractorGuide
+from pose2id.training.recipe import check_recipe
 from tasks.stages import keypoints
 from tasks.studies.adapt import adapt, load_guide, prepare, read_adapt_file
 from tasks.studies.training_data import held_out_pool, open_source
@@ -120,7 +121,7 @@ def wish(root: Path, **changes: object) -> AdaptRecipe:
             },
         },
     }
-    return read_adapt_recipe(content | changes, "test")
+    return check_recipe(AdaptRecipe, content | changes, "test")
 
 
 def losses(path: Path) -> list[str]:
