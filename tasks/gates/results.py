@@ -17,7 +17,7 @@ from pose2id.choices import Consequence
 from pose2id.errors import QualityError
 from tasks.tables import schema
 from tasks.tables.params import Params
-from tasks.tables.store import read_table, write_table
+from tasks.tables.store import read_table, sha256_hex, write_table
 
 SUITE = "results"
 FRACTIONS = ("mAP", "mINP", "rank_1", "rank_5", "rank_10", "rank_20")
@@ -54,7 +54,8 @@ class Finding:
 def gate_results(layout: schema.Layout, params: Params) -> tuple[str, ...]:
     """Checks the summary that scoring has written, and remembers it if it is good.
 
-    A variant is compared with the last good run of the same dataset, splits, protocol and steps.
+    A variant is compared with the last good run of the same dataset, splits, protocol, steps and
+    settings: another eta is an experiment, another mAP at the same eta a reason to look.
 
     Args:
         layout: Where the tables are.
@@ -156,8 +157,19 @@ def _kind(row: Row, params: Params) -> Kind:
         score.query,
         score.gallery,
         row["protocol"],
-        params.features.extractor,
         " ".join(row["steps"]),
+        _settings(row["steps"], params),
+    )
+
+
+def _settings(steps: Sequence[str], params: Params) -> str:
+    """Digest of what a person has set for the network, the drawings and the steps of a chain."""
+    by_step = params.centralize.by_step() | params.score.by_step()
+    return sha256_hex(
+        repr(params.features.model_dump(exclude={"batch_size"})),
+        repr(params.generate.model_dump(exclude={"batch_size"})) if "fuse" in steps else "",
+        params.centralize.tracklets,
+        *(repr(by_step[name]) for name in steps),
     )
 
 

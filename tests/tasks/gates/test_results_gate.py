@@ -67,6 +67,10 @@ def test_a_fall_warns_where_the_parameters_say_so(tmp_path: Path) -> None:
     [
         ("dataset", {**params_of().dataset.model_dump(), "name": "other"}),
         ("features", {"extractor": "ipg_identity"}),
+        ("features", {"model": "models/other"}),
+        ("generate", {"steps": 4}),
+        ("centralize", {"fuse": {"eta": 0.5}}),
+        ("score", {"rerank": {"k1": 10, "k2": 6, "lambda_value": 0.3}}),
     ],
 )
 def test_only_results_of_the_same_kind_are_compared(tmp_path: Path, key: str, value: Any) -> None:
