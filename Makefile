@@ -4,6 +4,8 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs serve
 .NOTPARALLEL:
+# Containers often set it; then every process would compile all that it imports, each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

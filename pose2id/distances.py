@@ -4,6 +4,9 @@ A matrix product gives distances fast but with rounding that changes from block 
 source of distances offers both: fast blocks with a proven error bound, and the exact distance of
 chosen pairs. Ranking code compares fast values first and asks for exact ones only where two values
 lie within the bound of each other; the outcome is the ranking of the exact distances.
+
+Small sets are multiplied by numpy, large ones by torch: importing torch takes longer than all else
+that a small dataset needs.
 """
 
 from __future__ import annotations
@@ -14,19 +17,28 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import Array, to_numpy
 from pose2id.errors import DataError
 from pose2id.features import Floats, Ints, check_sides
+from pose2id.machine import n_threads
 from pose2id.speed import keep_freed_memory, onednn_operand
 
 Reals = NDArray[np.floating[Any]]  # float32 where computed here, float64 where given as such
 
 _MIN_CHUNKS_FOR_THREADS = 32  # starting threads costs about as much as measuring ten chunks
 _PAIRS_PER_CHUNK = 512  # keeps the float64 differences of 768-d features inside the L2 cache
+_SMALL = 2048  # rows; numpy multiplies two such sets in a tenth of the time torch takes to import
+
+
+def are_small(n_left: int, n_right: int) -> bool:
+    """Whether distances between two sets are computed by numpy, without torch.
+
+    >>> are_small(100, 1000), are_small(3368, 15913)
+    (True, False)
+    """
+    return max(n_left, n_right) <= _SMALL
 
 
 def pair_sq_distances(left: Floats, right: Floats, rows: Ints, columns: Ints) -> Floats:
@@ -59,7 +71,7 @@ def pair_sq_distances(left: Floats, right: Floats, rows: Ints, columns: Ints) ->
         out[start:stop] = difference.sum(axis=1)
 
     starts = range(0, len(rows), _PAIRS_PER_CHUNK)
-    threads = torch.get_num_threads()
+    threads = n_threads()
     if threads == 1 or len(starts) < _MIN_CHUNKS_FOR_THREADS:
         for start in starts:
             measure(start)
@@ -71,7 +83,9 @@ def pair_sq_distances(left: Floats, right: Floats, rows: Ints, columns: Ints) ->
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Keeps products in true float32, which the error bounds rely on, whatever the process set."""
+    """Keeps torch's products in true float32, as the error bounds ask, whatever was set."""
+    import torch
+
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -168,13 +182,20 @@ class FeatureDistances:
             np.einsum("nd,nd->n", side, side, dtype=np.float64)
             for side in (self._query, self._gallery)
         )
-        self._query_norms = query_norms.astype(np.float32)
-        # The worst case of a float32 sum of D products, and a few roundings around it.
-        scale = (self._query.shape[1] + 8) * 2.0**-24
+        self._query_norms = query_norms
+        self._small = are_small(*self.shape)
+        # The worst case of a float32 sum of D products, and a few roundings around it; or of a
+        # float64 sum, rounded to float32 as the exact value is.
+        terms = self._query.shape[1] + 8
+        scale = terms * 2.0**-50 + 2.0**-22 if self._small else terms * 2.0**-24
         self.tolerance: Floats = (scale * (query_norms + gallery_norms.max())).astype(np.float32)
-        keep_freed_memory()
-        self._weight = onednn_operand(torch.from_numpy(self._gallery))
-        self._bias = onednn_operand(torch.from_numpy(gallery_norms.astype(np.float32)))
+        self._gallery_norms = gallery_norms
+        if not self._small:
+            import torch
+
+            keep_freed_memory()
+            self._weight = onednn_operand(torch.from_numpy(self._gallery))
+            self._bias = onednn_operand(torch.from_numpy(gallery_norms.astype(np.float32)))
 
     def transposed(self) -> FeatureDistances:
         """The other direction: every gallery image asks for the queries."""
@@ -182,11 +203,19 @@ class FeatureDistances:
 
     def block(self, start: int, stop: int) -> Floats:
         """See `DistanceSource.block`."""
+        if self._small:
+            wide = -2 * self._query[start:stop].astype(np.float64) @ self._gallery.T
+            wide += self._gallery_norms
+            wide += self._query_norms[start:stop, None]
+            return wide.astype(np.float32)
+        import torch
+        import torch.nn.functional as F
+
         query = onednn_operand(torch.from_numpy(-2 * self._query[start:stop]))
         with full_float32():
             product = F.linear(query, self._weight, self._bias).to_dense()
-        product += torch.from_numpy(self._query_norms[start:stop, None])
         block: Floats = product.numpy()
+        block += self._query_norms[start:stop, None].astype(np.float32)
         return block
 
     def exact(self, queries: Ints, gallery: Ints) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -11,6 +12,14 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def n_threads() -> int:
+    """Number of threads that a computation may take: what torch was told, where it is in use."""
+    if "torch" in sys.modules:
+        return int(sys.modules["torch"].get_num_threads())
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) else n_cores()
 
 
 def compute_on_one_thread() -> None:

@@ -20,11 +20,13 @@ def main() -> None:
     from flows.cli.console import setup_logging, show
     from flows.cli.results import print_results
     from flows.process.dvc import ReproduceError, reproduce
+    from flows.process.environment import leave_pandas_out
     from flows.process.lock import pipeline_lock
     from flows.process.repair import mend_dvc_state
     from tasks.tables.history import append_run
 
     setup_logging()
+    leave_pandas_out()
     started, clock = datetime.now(UTC), time.monotonic()
     root = Path()
     outcome = "interrupted"

@@ -30,11 +30,13 @@ def main(
     """Runs one stage on the project in the current folder."""
     from flows.cli.console import setup_logging, show_note
     from flows.orchestration.events import record_event
+    from flows.process.environment import leave_pandas_out
     from flows.process.signals import end_on_signals, end_with_parent
     from pose2id.errors import Pose2IdError
 
     end_quickly()
     setup_logging()
+    leave_pandas_out()
     end_on_signals(f"{stage} {split}".strip())
     if "DVC_STAGE" in os.environ:  # DVC frees its own lock when it is killed: go with it
         end_with_parent()

@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+# The fast one, where libyaml is there.
+YAML_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def cached_files(root: Path, below: str) -> Iterator[tuple[str, Path]]:
     """Files of the outs that dvc.lock names, where DVC's cache has them.
@@ -49,9 +52,8 @@ def cache_folder(root: Path) -> Path:
 
 def _lock(root: Path) -> dict[str, Any]:
     """The content of dvc.lock; empty where there is none, or none that can be read."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        lock = yaml.load((root / "dvc.lock").read_text("utf-8"), loader)
+        lock = yaml.load((root / "dvc.lock").read_text("utf-8"), YAML_LOADER)
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return lock if isinstance(lock, dict) else {}

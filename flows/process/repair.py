@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import yaml
 
-from flows.process.dvc_cache import cache_folder, cached_files
+from flows.process.dvc_cache import YAML_LOADER, cache_folder, cached_files
 from tasks.tables.aside import put_aside
 from tasks.tables.schema import Layout
 from tasks.tables.seal import DamagedTableError, state_of
@@ -146,7 +146,7 @@ def _is_lockfile(path: Path) -> bool:
     from voluptuous import Invalid
 
     try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(path.read_text(encoding="utf-8")))
+        COMPILED_LOCKFILE_SCHEMA(yaml.load(path.read_text(encoding="utf-8"), YAML_LOADER))
     except (Invalid, yaml.YAMLError, UnicodeDecodeError):
         return False
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pose2id.arrays import Array
@@ -76,7 +75,7 @@ def nearest_neighbors(
         matrix,
         wanted is None,
         memory_mib,
-        torch.device(device),
+        device,
     )
     if method != "exact":
         return approximate_neighbors(problem, k, method, effort)
@@ -132,7 +131,7 @@ def update_neighbors(
             "the table afresh."
         )
     wanted = np.arange(len(matrix)) if rows is None else rows
-    return updated_table(table, matrix, origin, wanted, memory_mib, torch.device(device))
+    return updated_table(table, matrix, origin, wanted, memory_mib, device)
 
 
 def _check_k(k: int, available: int) -> None:

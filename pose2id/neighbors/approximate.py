@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from pose2id.distances import pair_sq_distances
 from pose2id.errors import MissingDependencyError
@@ -99,9 +98,7 @@ def _exact_rows(problem: Problem, rows: Ints, k: int) -> tuple[Ints, Floats]:
     if not len(rows):
         return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
     wanted = k + problem.itself
-    part = Problem(
-        problem.source[rows], problem.features, False, problem.memory_mib, torch.device("cpu")
-    )
+    part = Problem(problem.source[rows], problem.features, False, problem.memory_mib, "cpu")
     ids, _, _ = exact_neighbors(part, wanted, farthest=False)
     usable = ids != rows[:, None] if problem.itself else np.ones_like(ids, dtype=np.bool_)
     line, slots = np.nonzero(usable)

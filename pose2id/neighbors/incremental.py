@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from pose2id.distances import pair_sq_distances
 from pose2id.features import Floats, Ints
@@ -17,7 +16,7 @@ def updated_table(
     origin: Ints,
     rows: Ints,
     memory_mib: int,
-    device: torch.device,
+    device: str,
 ) -> NeighborTable:
     """Some rows of the table of all features; `update_neighbors` explains and checks arguments."""
     k = table.k
@@ -46,7 +45,7 @@ def updated_table(
 
 
 def _search(
-    features: Floats, rows: Ints, k: int, memory_mib: int, device: torch.device
+    features: Floats, rows: Ints, k: int, memory_mib: int, device: str
 ) -> tuple[Ints, Floats]:
     """The neighbours of a few rows among all, themselves left out."""
     if not len(rows):

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from pose2id.features import Ints
 
 MEMBERS = 16  # columns per group of the first pass; blocks are multiples of it
 _FLOOR = -3.0e38  # below every finite score, above the -inf of excluded pairs
@@ -60,6 +63,21 @@ class Shortlist:
     def settled(self) -> Tensor:
         """`(padded,) bool`, rows whose kept scores at or above `limit` include the true best k."""
         return self._dropped < self.limit
+
+    def candidates(self, rows: Ints) -> tuple[Ints, Ints]:
+        """What must be measured of some settled rows.
+
+        Args:
+            rows: `(R,)` the rows.
+
+        Returns:
+            `(P,)` places in `rows`, ascending, and the `(P,)` ids that belong to them.
+        """
+        index = torch.from_numpy(rows).to(self.values.device)
+        keep = self.values[index] >= self.limit[index, None]
+        places, slots = keep.nonzero(as_tuple=True)
+        ids = self.ids[index][places, slots]
+        return places.cpu().numpy(), ids.cpu().numpy().astype(np.int64)
 
     def offer(self, first_row: int, block: Block, first_column: int) -> None:
         """Takes in one block.

@@ -39,9 +39,17 @@ def brute_force(features, k, queries=None):
     return order, np.take_along_axis(squared, order, axis=1), farthest
 
 
-@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.fixture
+def by_torch(monkeypatch):
+    """No set is small enough for numpy."""
+    monkeypatch.setattr("pose2id.distances._SMALL", 0)
+
+
+@pytest.fixture(params=["numpy", "float32", "bfloat16"])
 def precision(request, monkeypatch):
-    monkeypatch.setattr(Problem, "dtype", lambda self: request.param)
+    if request.param != "numpy":
+        request.getfixturevalue("by_torch")
+        monkeypatch.setattr(Problem, "dtype", lambda self: getattr(torch, request.param))
 
 
 @pytest.mark.parametrize("kind", ["plain", "grid", "far", "duplicates"])
@@ -83,7 +91,7 @@ def test_a_real_block_in_bfloat16_needs_no_patch():
     assert np.array_equal(table.ids[rows], order)
 
 
-def test_block_size_and_threads_change_nothing():
+def test_block_size_and_threads_change_nothing(by_torch):
     x = random_features(700, 32)
     tables = [nearest_neighbors(x, 4, memory_mib=mib) for mib in (1, 3, 256)]
     threads = torch.get_num_threads()
@@ -95,7 +103,7 @@ def test_block_size_and_threads_change_nothing():
         assert np.array_equal(table.sq_distances, tables[0].sq_distances)
 
 
-def test_a_process_with_low_precision_products_gets_the_same_table():
+def test_a_process_with_low_precision_products_gets_the_same_table(by_torch):
     x = random_features(300, 32, "far")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
