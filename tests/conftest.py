@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.process.environment import keep_compiled
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 # Two test processes on two cores: more threads than cores make small networks crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+keep_compiled()  # processes that tests start import the same packages again and again
 # No telemetry and no model hub in any test or in any process that a test starts.
 os.environ.update(
     DO_NOT_TRACK="1",
