@@ -16,12 +16,14 @@ def main() -> None:
     It reports to the server of PREFECT_API_URL, or to a temporary one. `dvc repro` leaves the same
     tables without any server.
     """
+    from flows.orchestration.temporary_server import start_unless_named
     from flows.process.environment import leave_pandas_out, make_prefect_home
     from pose2id.extras import require
 
     require("pipeline", "prefect", purpose="A flow")
     make_prefect_home()
+    server = start_unless_named()
     leave_pandas_out()
     from flows.orchestration.pipeline import run_here
 
-    run_here(Path())
+    run_here(Path(), server)

@@ -1,17 +1,20 @@
 """The Prefect flow over DVC's own stage graph: `pose2id run`.
 
-DVC decides what must run and records what ran; Prefect shows it. Each stage of dvc.yaml is one
-task run that asks DVC to reproduce that single stage, and the stage's shards appear below it.
+DVC decides what must run and records what ran, as `dvc repro` does; Prefect shows it. Each stage of
+dvc.yaml is one task run, in which DVC reproduces that stage, and its shards appear below it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Cancelled, Completed
@@ -30,7 +33,9 @@ from tasks.tables.history import append_run, last_completed
 from tasks.tables.schema import Layout
 
 if TYPE_CHECKING:
-    from dvc.repo import Repo
+    from dvc.stage import Stage
+
+    from flows.orchestration.temporary_server import TemporaryServer
 
 
 class StageFailedError(WorkFailedError):
@@ -77,24 +82,14 @@ def watch(root: Path = Path()) -> State[Any]:
     return state
 
 
-def stage_order(repo: Repo) -> list[str]:
-    """Addresses of all stages that `dvc repro` would visit, in DVC's own order.
-
-    These are the stages of the root dvc.yaml and whatever they depend on, so that other graphs
-    of the repository (training) stay outside.
-    """
-    from dvc.repo.reproduce import plan_repro
-
-    return [s.addressing for s in plan_repro(repo.index.graph, repo.stage.collect("dvc.yaml"))]
-
-
-@task(task_run_name="{address}", persist_result=False)
-def reproduce(address: str, root: Path) -> bool:
+@task(task_run_name="{address}", persist_result=False, cache_policy=NO_CACHE)
+def reproduce(address: str, root: Path, bring_up_to_date: Callable[[], object]) -> bool:
     """Brings one stage up to date; DVC runs its command only if something changed.
 
     Args:
         address: DVC's name of the stage, such as `generate@query`.
         root: The project's root folder.
+        bring_up_to_date: Does it; what it returns is true if the stage ran.
 
     Returns:
         Whether the stage ran.
@@ -103,7 +98,6 @@ def reproduce(address: str, root: Path) -> bool:
         StageFailedError: The stage's command failed.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     context = TaskRunContext.get()
     if context is None:
@@ -113,8 +107,7 @@ def reproduce(address: str, root: Path) -> bool:
         events = cast(Path, events_file(root))
         with ShownShards(events, address.replace("@", " "), task_run_id) as shards:
             try:
-                with Repo(str(root)) as repo:
-                    ran = repo.reproduce(targets=[address], single_item=True)
+                ran = bool(bring_up_to_date())
             except DvcException as error:
                 reason = shards.wait_for_reason()
                 run_page.close_shards_of(task_run_id)
@@ -122,12 +115,40 @@ def reproduce(address: str, root: Path) -> bool:
                 message = f"stage {address} failed: {reason or error.__cause__ or error}"
                 raise StageFailedError(message) from error
     get_run_logger().info("%s: %s", address, "ran" if ran else "nothing to do")
-    return bool(ran)
+    return ran
+
+
+def _reproduce_all(root: Path, stage_seconds: dict[str, float]) -> None:
+    """Does what `dvc repro` does, and shows each stage as a task run.
+
+    Args:
+        root: The project's root folder.
+        stage_seconds: Gets the seconds of every stage that ran, by its address.
+
+    Raises:
+        StageFailedError: A stage's command failed.
+    """
+    from dvc.exceptions import ReproductionError
+    from dvc.repo import Repo
+    from dvc.repo.reproduce import _reproduce_stage
+
+    def shown(stage: Stage, **options: Any) -> Stage | None:  # noqa: ANN401 - DVC's own
+        started = time.monotonic()
+        if not reproduce(stage.addressing, root, partial(_reproduce_stage, stage, **options)):
+            return None
+        stage_seconds[stage.addressing] = time.monotonic() - started
+        return stage
+
+    try:
+        with Repo(str(root)) as repo:
+            repo.reproduce(repro_fn=shown)
+    except ReproductionError as error:
+        if isinstance(error.__cause__, StageFailedError):
+            raise error.__cause__ from error.__cause__.__cause__
+        raise
 
 
 def _run(root: Path) -> list[str]:
-    from dvc.repo import Repo
-
     layout = Layout(root)
     before = last_completed(layout)
     started, clock = datetime.now(UTC), time.monotonic()
@@ -136,12 +157,7 @@ def _run(root: Path) -> list[str]:
     mend_dvc_state(root)
     forget_events(root)
     try:
-        with Repo(str(root)) as repo:
-            order = stage_order(repo)
-        for address in order:
-            stage_started = time.monotonic()
-            if reproduce(address, root):
-                stage_seconds[address] = time.monotonic() - stage_started
+        _reproduce_all(root, stage_seconds)
         outcome = "completed"
     except StageFailedError as error:
         outcome = str(error)
@@ -166,17 +182,22 @@ def _trigger() -> str:
     return "deployment" if deployed else "flow"
 
 
-def run_here(root: Path) -> None:
+def run_here(root: Path, server: TemporaryServer | None) -> None:
     """Runs the flow from the command line, with a temporary server if there is no other.
 
     Args:
         root: The project's root folder.
+        server: One that is starting; without, Prefect finds one or starts one.
 
     Raises:
         StageFailedError: The run did not complete.
         NoServerError: No Prefect server answers.
     """
+    import dvc.repo  # noqa: F401 - while the server starts
+
     end_orphan_server(root)
+    if server is not None:
+        server.wait()
     connect()
     with ended_with(remember_servers(root)):
         state: State[Any] = pipeline(root, return_state=True)

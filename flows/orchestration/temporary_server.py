@@ -1,0 +1,91 @@
+"""The Prefect server of a single run, which starts while the run still imports Prefect.
+
+Prefect would start one as well, but later, and by importing the server's whole code into the run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from flows.process.signals import end_with_parent
+
+ENDS_WITHIN_S = 5.0
+POLL_S = 0.05
+# As Prefect starts its own: the API alone, and no settings but those given here.
+SETTINGS = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+
+
+class TemporaryServer:
+    """A server that ends with this process; `PREFECT_API_URL` names it."""
+
+    def __init__(self) -> None:
+        """Starts it, and does not wait for it."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        spec = find_spec("prefect")
+        folder = Path(spec.origin).parents[1] if spec and spec.origin else Path()
+        command = [
+            *(sys.executable, "-m", "uvicorn", "--app-dir", str(folder)),
+            *("--factory", "prefect.server.api.server:create_app"),
+            *("--host", "127.0.0.1", "--port", str(self._port)),
+            *("--log-level", "error", "--lifespan", "on"),
+        ]
+        # The server inherits the mask: Ctrl-C reaches the whole process group, and the run that it
+        # ends still needs a server to tell.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process = subprocess.Popen(
+                command, env={**os.environ, **SETTINGS}, preexec_fn=end_with_parent
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        atexit.register(self._end)  # what Prefect registers later is done by then
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{self._port}/api"
+
+    def wait(self) -> None:
+        """Waits until it answers, or has ended, or takes longer than it may."""
+        longest = float(os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"])
+        deadline = time.monotonic() + longest
+        while not self._answers() and self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ENDS_WITHIN_S)
+        try:
+            connection.request("GET", "/api/health")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def start_unless_named() -> TemporaryServer | None:
+    """Starts a server, unless the user's settings may name a lasting one."""
+    home = Path(os.environ["PREFECT_HOME"])
+    variables = ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
+    files = (home / "profiles.toml", Path("prefect.toml"), Path(".env"))
+    if any(name in os.environ for name in variables) or any(file.exists() for file in files):
+        return None
+    return TemporaryServer()
