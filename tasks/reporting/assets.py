@@ -6,15 +6,11 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from tasks.reporting.plots import svg
+from tasks.reporting.charts import Chart
 from tasks.tables.synthetic_mark import Mark, mark_picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 THUMB_HEIGHT_PX = 160
 THUMB_WIDTH_PX = 160
@@ -61,10 +57,9 @@ class Assets:
             encoded = mark_picture(encoded, "jpeg", mark)
         return self._put(encoded, "jpg", picture.width, picture.height)
 
-    def plot(self, figure: Figure) -> Asset:
-        """A matplotlib figure as SVG."""
-        width, height = figure.get_size_inches() * 96
-        return self._put(svg(figure), "svg", round(width), round(height))
+    def plot(self, chart: Chart) -> Asset:
+        """A chart as SVG."""
+        return self._put(chart.svg, "svg", chart.width_px, chart.height_px)
 
     def _put(self, data: bytes, suffix: str, width_px: int, height_px: int) -> Asset:
         name = f"{hashlib.sha256(data).hexdigest()[:24]}.{suffix}"

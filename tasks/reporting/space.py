@@ -57,7 +57,6 @@ def space_section(tables: Tables, assets: Assets) -> Space:
 
     On one thread: sums over threads come in any order, and the map must not depend on that.
     """
-    import scipy.linalg  # noqa: F401 - its threads can be limited only once it is loaded
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1):
@@ -167,12 +166,12 @@ def project(features: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> project(np.array([[0.0, 0.0], [3.0, 0.0], [6.0, 1.0]], np.float32)).shape
     (3, 2)
     """
-    from scipy.linalg import eigh
-
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    dim = centred.shape[1]
-    _, axes = eigh(centred.T @ centred, subset_by_index=(max(0, dim - 2), dim - 1))
-    axes = axes[:, ::-1]
+    if len(centred) < centred.shape[1]:  # the smaller of the two products has the same values
+        axes = centred.T @ np.linalg.eigh(centred @ centred.T).eigenvectors[:, :-3:-1]
+        axes /= np.maximum(np.linalg.norm(axes, axis=0), 1e-12)
+    else:
+        axes = np.linalg.eigh(centred.T @ centred).eigenvectors[:, :-3:-1]
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
     points: NDArray[np.float32] = (centred @ (axes * np.sign(largest))).astype(np.float32)
     return points.round(6)
