@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pose2id.errors import Pose2IdError
+from tasks.stages.base import STAGES
 from tests.conftest import ROOT
 from tests.flows.conftest import Stages, keep_as_dvc_does
 
@@ -107,10 +108,16 @@ def tables(project: Stages) -> dict[str, bytes]:
     return {str(p.relative_to(project.root)): p.read_bytes() for p in files if p.is_file()}
 
 
+def splits_of(stage: str) -> tuple[str, ...]:
+    """What a stage is called with, one after the other."""
+    return SPLITS if STAGES[stage] else ("",)
+
+
 def prepare(project: Stages) -> dict[str, bytes]:
     """Runs every stage once; the tables."""
+    project.set(splits=list(SPLITS))
     for stage in CHAIN:
-        for split in SPLITS if stage != "poses" else ("",):
+        for split in splits_of(stage):
             project.stage(stage, split)
     return tables(project)
 
@@ -199,7 +206,7 @@ def attempt(case: Case, stages: tuple[str, ...], count: Count, kind: str) -> str
     """Runs stages over all splits; the error that ended them, if any."""
     try:
         for stage in stages:
-            for split in SPLITS if stage != "poses" else ("",):
+            for split in splits_of(stage):
                 case.project.stage(stage, split)
     except Pose2IdError as error:
         return str(error)
@@ -384,7 +391,7 @@ def stage_process(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The command of a stage in a process of its own, which has ended at the end."""
     run = subprocess.Popen(
-        [sys.executable, "-m", "pose2id", "stage", stage, case.rng.choice(SPLITS)],
+        [sys.executable, "-m", "pose2id", "stage", stage, case.rng.choice(splits_of(stage))],
         cwd=case.project.root,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,

@@ -23,7 +23,7 @@ STAGES: dict[str, bool] = {
     "generate": True,
     "features": True,
     "validate": True,
-    "centralize": True,
+    "centralize": False,
     "score": False,
     "report": False,
 }

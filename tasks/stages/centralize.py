@@ -1,4 +1,8 @@
-"""Stage `centralize`: the features of a split after the steps of every variant."""
+"""Stage `centralize`: the features of every split after the steps of every variant.
+
+One stage for all splits, one after the other: a step may refer to any of them, so all of them
+change at once.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +23,25 @@ from tasks.tables.store import sha256_hex, vector_column, write_table
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
-    """One job per split, or one per worker of a cluster: its machines share the search."""
+    """One job, or one per worker of a cluster: its machines share the search."""
     shared = params.runtime.on_cluster and _searches(params)
     return jobs("centralize", params, root, split, params.runtime.n_workers if shared else 1)
 
 
 def run_shard(job: Job) -> ShardReport:
-    """Does the whole split, or as one of several jobs finds neighbours for `merge`."""
+    """Does all splits, or as one of several jobs finds neighbours for `merge`."""
     if job.n_shards == 1:
-        return _centralize(job.params, job.layout, job.split)
-    split, n_rows = _Split(job.params, job.layout, job.split), 0
-    for before, k in _searches(job.params).items():
-        features = split.runner.run(job.split, before).features
-        path = job.layout.neighbors(job.split, before)
-        memory_mib = job.params.centralize.step("nfc").memory_mib
-        n_rows += search_part(
-            path, split.image_ids, features, k, memory_mib, job.shard, job.n_shards
-        )
+        return _centralize_all(job.params, job.layout)
+    n_rows = 0
+    memory_mib = job.params.centralize.step("nfc").memory_mib
+    for name in job.params.splits:
+        split = _Split(job.params, job.layout, name)
+        for before, k in _searches(job.params).items():
+            features = split.runner.run(name, before).features
+            path = job.layout.neighbors(name, before)
+            n_rows += search_part(
+                path, split.image_ids, features, k, memory_mib, job.shard, job.n_shards
+            )
     return ShardReport(n_rows, n_rows)
 
 
@@ -43,9 +49,10 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     """Centralizes with the neighbours that several jobs have found."""
     if len(reports) > 1:
         layout = Layout(root)
-        for before in _searches(params):
-            join_parts(layout.neighbors(split, before), len(reports))
-        _centralize(params, layout, split)
+        for name in params.splits:
+            for before in _searches(params):
+                join_parts(layout.neighbors(name, before), len(reports))
+        _centralize_all(params, layout)
 
 
 class _Split:
@@ -71,8 +78,21 @@ class _Split:
         )
 
 
-def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
-    """Writes one table per variant with steps of its own on features, rows in image id order."""
+def _centralize_all(params: Params, layout: Layout) -> ShardReport:
+    n_rows, notes = 0, list[str]()
+    for split in params.splits:
+        n_images, of_split = _centralize(params, layout, split)
+        n_rows += n_images * len(params.feature_variants())
+        notes += [f"{split}: {note}" for note in of_split]
+    return ShardReport(n_rows, n_rows, notes=tuple(notes))
+
+
+def _centralize(params: Params, layout: Layout, split: str) -> tuple[int, list[str]]:
+    """Writes one table per variant with steps of its own on features, rows in image id order.
+
+    Returns:
+        The number of images, and what to know of how the features came about.
+    """
     images, notes = _Split(params, layout, split), list[str]()
     producer = sha256_hex(params.centralize.model_dump_json())
     for variant, chain in params.feature_variants().items():
@@ -87,9 +107,8 @@ def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
         ).replace_schema_metadata({schema.NOTES: "\n".join(result.notes)})
         write_table(layout.centralized(split) / f"{variant}.parquet", table, producer=producer)
         notes += result.notes
-    n_rows = len(params.feature_variants()) * len(images.image_ids)
     notes += [f"{kept.n_known} neighbours as in the last run" for kept in images.kept]
-    return ShardReport(n_rows, n_rows, notes=tuple(dict.fromkeys(notes)))
+    return len(images.image_ids), list(dict.fromkeys(notes))
 
 
 def _searches(params: Params) -> dict[Chain, int]:

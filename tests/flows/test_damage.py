@@ -14,6 +14,7 @@ from flows.orchestration.events import follow
 from flows.orchestration.watch import remember, unchanged
 from flows.process.repair import end_orphan_server
 from pose2id.errors import DataError, ImageChangedError, Pose2IdError
+from tasks.stages.base import STAGES
 from tasks.tables.history import append_run, last_completed
 from tasks.tables.schema import Layout
 from tests.flows.conftest import Stages
@@ -65,12 +66,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def ran(stages: Stages) -> Stages:
-    for stage in CHAIN:
-        for split in ("query", "gallery") if stage != "poses" else ("",):
-            stages.stage(stage, split)
     stages.set(splits=["query", "gallery"])
-    for stage in ("score", "report"):
-        stages.stage(stage)
+    for stage in (*CHAIN, "score", "report"):
+        for split in ("query", "gallery") if STAGES[stage] else ("",):
+            stages.stage(stage, split)
     return stages
 
 
@@ -92,9 +91,7 @@ def test_damaged_caches_are_named_put_aside_and_made_again(ran: Stages, caplog):
             ]
             damage(victim)
             caplog.clear()
-            for split in (
-                ("query", "gallery") if kind in ("generated", "features") else ("gallery",)
-            ):
+            for split in ("query", "gallery") if STAGES[stage] else ("",):
                 ran.stage(stage, split)
             assert f"{victim.name} was damaged" in caplog.text, (kind, name)
             assert tables(ran) == expected, (kind, name)
@@ -113,7 +110,7 @@ def test_damaged_outs_end_a_stage_with_the_file_and_what_to_do(ran: Stages):
         for name, damage in DAMAGES.items():
             damage(victim)
             with pytest.raises(Pose2IdError) as raised:
-                ran.stage(stage, "query" if stage not in ("score", "report") else "")
+                ran.stage(stage, "query" if STAGES[stage] else "")
             assert victim.stem in str(raised.value), (out, name)
             if victim.is_dir():
                 victim.rmdir()

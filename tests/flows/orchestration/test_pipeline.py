@@ -85,8 +85,8 @@ def test_a_changed_parameter_reruns_what_depends_on_it_and_nothing_else(ran_copy
     expected = {
         "generate__seed": of("generate"),
         "features__batch_size": of("features"),
-        "centralize__fuse__eta": of("centralize"),
-        "centralize__nfc__k1": of("centralize"),
+        "centralize__fuse__eta": {"centralize"},
+        "centralize__nfc__k1": {"centralize"},
         "score__top_k": {"score"},
         "runtime__retries": set(),
     }

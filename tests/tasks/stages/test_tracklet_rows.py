@@ -38,9 +38,8 @@ def pooled_project(root: Path) -> tuple[Params, Layout, dict[str, list[str]]]:
 def test_rows_are_tracks_named_by_their_first_image(tmp_path: Path) -> None:
     params, layout, tracks = pooled_project(tmp_path)
     ids, images = load_feature_set(layout, "gallery")
-    for split in ("query", "gallery"):
-        for job in centralize.plan(params, tmp_path, split):
-            centralize.run_shard(job)
+    for job in centralize.plan(params, tmp_path, ""):
+        centralize.run_shard(job)
     table = read_table(layout.centralized("gallery") / "base.parquet")
     assert table.column("image_id").to_pylist() == sorted(tracks)
     assert len(tracks) < len(ids)
