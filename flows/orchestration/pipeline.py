@@ -175,6 +175,14 @@ def _run(root: Path) -> list[str]:
     return list(stage_seconds)
 
 
+def _warm_up(root: Path) -> None:
+    """Has DVC import all that reading the graph of stages needs, which it does piece by piece."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        _ = repo.index.graph
+
+
 def _trigger() -> str:
     """Whether a deployment (a schedule or a click) or a person at a terminal started the run."""
     context = FlowRunContext.get()
@@ -193,8 +201,7 @@ def run_here(root: Path, server: TemporaryServer | None) -> None:
         StageFailedError: The run did not complete.
         NoServerError: No Prefect server answers.
     """
-    import dvc.repo  # noqa: F401 - while the server starts
-
+    _warm_up(root)  # while the server starts
     end_orphan_server(root)
     if server is not None:
         server.wait()

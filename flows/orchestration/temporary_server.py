@@ -20,11 +20,14 @@ from flows.process.signals import end_with_parent
 
 ENDS_WITHIN_S = 5.0
 POLL_S = 0.05
-# As Prefect starts its own: the API alone, and no settings but those given here.
 SETTINGS = {
+    # As Prefect starts its own: the API alone, and no settings but those given here.
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
+    # To look for block types, of which a run needs none, it would import dask and ray.
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
 }
 
 
