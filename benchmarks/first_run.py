@@ -14,6 +14,7 @@ import resource
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,12 +54,25 @@ def show(step: str, seconds: tuple[float, float], rest: str = "") -> None:
 
 
 def make(clone: Path, target: str) -> tuple[float, float]:
-    """Seconds by the clock and of processor time; the output goes to a file beside the clone."""
+    """What making a target takes."""
+    return timed(["make", target], clone)
+
+
+def timed(
+    command: list[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[float, float]:
+    """Seconds by the clock and of processor time; the output goes to a file beside the folder."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    log = clone.parent / "make.log"
+    log = folder.parent / "output.log"
     with log.open("a") as output:
         done = subprocess.run(
-            ["make", target], cwd=clone, stdout=output, stderr=subprocess.STDOUT, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
     if done.returncode:
         raise SystemExit(log.read_text()[-4000:])
