@@ -15,6 +15,11 @@ CREATE VIEW not_images AS
 SELECT path, split FROM read_parquet('data/index/{split}.rejects.parquet')
 WHERE kind = 'not_image';
 
+-- Images that data/corrections.csv leaves out.
+CREATE VIEW dropped AS
+SELECT path, split FROM read_parquet('data/index/{split}.rejects.parquet')
+WHERE kind = 'dropped';
+
 -- Key points of real images, where something asked for them.
 CREATE VIEW keypoints AS
 SELECT split_part(image_id, '/', 1) AS split, *
@@ -48,6 +53,17 @@ UNION ALL BY NAME SELECT * FROM read_parquet('data/results/expectations.parquet'
 CREATE VIEW centralized AS
 SELECT split_part(image_id, '/', 1) AS split, *
 FROM read_parquet('data/centralized/{split}/*.parquet', union_by_name = true);
+
+-- Images whose label the features contradict: of another person (wrong_person), of an id that is
+-- the same person as another (same_person), or that has two persons (two_persons).
+CREATE VIEW label_errors AS
+SELECT split_part(image_id, '/', 1) AS split, *
+FROM read_parquet('data/audit/label_errors.parquet');
+
+-- Pairs of images that are nearly the same picture; between splits they are leaks.
+CREATE VIEW near_duplicates AS
+SELECT split_part(image_id, '/', 1) AS split, split_part(other_id, '/', 1) AS other_split, *
+FROM read_parquet('data/audit/near_duplicates.parquet');
 
 -- Scores of every variant.
 CREATE VIEW summary AS

@@ -34,7 +34,7 @@ USES = sorted(
 )
 
 
-def test_the_ten_questions_are_those_of_the_command():
+def test_the_questions_are_those_of_the_command():
     assert [question.sql for question in read_questions()] == SQL
     assert all(f"**{question.text}**" in README for question in read_questions())
     assert all(f"pose2id query {question.name}" in README for question in read_questions())

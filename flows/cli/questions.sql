@@ -87,3 +87,13 @@ ORDER BY identity_similarity, pose_id;
 SELECT split, path, reason
 FROM rejects
 ORDER BY split, path;
+
+-- corrections: What would data/corrections.csv say if every doubt about a label were right?
+SELECT image_id, 'relabel' AS action,
+       coalesce(arg_max(other_pid, score),
+                (SELECT max(pid) FROM "index") + arg_max(pid, score)) AS pid,
+       string_agg(kind, ' ' ORDER BY kind) || ': was ' || arg_max(pid, score)
+           || ', see ' || arg_max(other_id, score) AS note
+FROM label_errors
+GROUP BY image_id
+ORDER BY max(score) DESC, image_id;

@@ -74,6 +74,11 @@ class Layout(ABC):
         self._junk = frozenset(self.junk_pids if junk_pids is None else junk_pids)
         self._follow_links = follow_links
 
+    @property
+    def nobody(self) -> frozenset[int]:
+        """Person ids that stand for no person: those of distractors and of junk."""
+        return self._distractors | self._junk
+
     @classmethod
     @abstractmethod
     def recognises(cls, root: Path) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.reporting.assets import Assets
+from tasks.reporting.audit import audit_section
 from tasks.reporting.cameras import camera_table
 from tasks.reporting.data import data_section
 from tasks.reporting.drawings import drawings_section
@@ -59,7 +60,12 @@ def write_site(tables: Tables, folder: Path) -> int:
     page("results")
     page("queries", explorer=write_queries(tables, assets, folder / "queries"))
     page("cameras", table=cameras, why=no_cameras)
-    page("quality", quality=quality_section(tables, assets), reason_words=REASONS_IN_WORDS)
+    page(
+        "quality",
+        quality=quality_section(tables, assets),
+        reason_words=REASONS_IN_WORDS,
+        audit=audit_section(tables, assets),
+    )
     page("data", data=data_section(tables))
     page("runs")
     page("studies")

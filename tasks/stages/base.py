@@ -24,6 +24,7 @@ STAGES: dict[str, bool] = {
     "features": True,
     "validate": True,
     "centralize": False,
+    "audit": False,
     "score": False,
     "report": False,
 }

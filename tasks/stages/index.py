@@ -14,6 +14,7 @@ from pose2id.errors import DataError, ImageChangedError, QualityError
 from pose2id.machine import n_cores
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
+from tasks.tables.corrections import correct, read_corrections
 from tasks.tables.dataset import reader_of
 from tasks.tables.doubts import doubts_about
 from tasks.tables.params import Params
@@ -33,11 +34,15 @@ def run_shard(job: Job) -> ShardReport:
     dataset_root = Path(job.root) / params.dataset.root
     reader = reader_of(params.dataset)
     listing = reader.read_split(dataset_root, job.split)
-    before = [_version(dataset_root / record.path) for record in listing.records]
+    decided = job.layout.corrections
+    corrections = read_corrections(decided, params.splits)
+    corrected = correct(listing.records, corrections, job.split, path=decided, nobody=reader.nobody)
+    records = corrected.kept
+    before = [_version(dataset_root / record.path) for record in records]
     with ThreadPoolExecutor(n_cores()) as pool:  # Pillow decodes outside of Python's lock
-        rows = list(pool.map(lambda r: _inspect(r, dataset_root, params), listing.records))
-    after = [_version(dataset_root / record.path) for record in listing.records]
-    for record, old, new in zip(listing.records, before, after, strict=True):
+        rows = list(pool.map(lambda r: _inspect(r, dataset_root, params), records))
+    after = [_version(dataset_root / record.path) for record in records]
+    for record, old, new in zip(records, before, after, strict=True):
         if old != new:
             raise ImageChangedError(
                 f"{record.path} changed while split {job.split!r} was indexed; run the pipeline "
@@ -46,7 +51,11 @@ def run_shard(job: Job) -> ShardReport:
     kept = [row for row in rows if isinstance(row, dict)]
     undecodable = [row for row in rows if isinstance(row, RejectedFile)]
     rejects = sorted([*listing.rejects, *undecodable], key=lambda reject: reject.path)
-    _write(job, kept, rejects, listing.not_images)
+    dropped = [
+        RejectedFile(record.path, job.split, f"dropped by {decided.name}")
+        for record in corrected.dropped
+    ]
+    _write(job, kept, rejects, listing.not_images, dropped)
     total = len(kept) + len(rejects)
     for reject in rejects[:20]:
         log.warning("index %s: rejected %s: %s", job.split, reject.path, reject.reason)
@@ -67,6 +76,10 @@ def run_shard(job: Job) -> ShardReport:
         f"{listing.n_junk} junk skipped",
         f"{len(listing.not_images)} files that are no images",
     ]
+    if dropped or corrected.n_relabelled:
+        notes.append(
+            f"{corrected.n_relabelled} relabelled and {len(dropped)} dropped by {decided.name}"
+        )
     lost = {reject.path for reject in undecodable}
     official = reader.expected(job.split, params.dataset.name)
     if official is not None:
@@ -118,13 +131,13 @@ def _inspect(
 def _write(
     job: Job,
     kept: list[dict[str, object]],
-    rejects: list[RejectedFile],
-    not_images: Sequence[RejectedFile],
+    *others: Sequence[RejectedFile],
 ) -> None:
+    """Writes the index, and the other files of each of `schema.REJECT_KINDS`."""
     rows = sorted(kept, key=lambda row: str(row["image_id"]))
     reject_rows = [
         {"path": item.path, "split": item.split, "kind": kind, "reason": item.reason}
-        for kind, items in zip(schema.REJECT_KINDS, (rejects, not_images), strict=True)
+        for kind, items in zip(schema.REJECT_KINDS, others, strict=True)
         for item in items
     ]
     layout = job.layout

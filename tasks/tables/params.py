@@ -48,7 +48,13 @@ from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
 from pose2id.extractors.families import family_of, options_of
 from pose2id.machine import n_cores
-from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
+from pose2id.steps.chain import (
+    Chain,
+    check_chain,
+    feature_chain,
+    is_transductive,
+    scoring_step,
+)
 from pose2id.steps.registry import SCORING_STEPS, STEPS
 from tasks.tables.yaml_file import read_yaml
 
@@ -328,6 +334,14 @@ else:
     )
 
 
+class AuditParams(_Section):
+    """What is looked for among the labels and pictures."""
+
+    variant: str | None = None
+    k: Annotated[int, Field(ge=1, le=1000)] = 6
+    min_similarity: Fraction = 0.98
+
+
 class ReportParams(_Section):
     """How much of it all the report shows with pictures."""
 
@@ -409,6 +423,7 @@ class Params(_Section):
     features: FeaturesParams = FeaturesParams()
     validate_: ValidateParams = Field(default=ValidateParams(), alias="validate")
     centralize: CentralizeParams = CentralizeParams()
+    audit: AuditParams = AuditParams()
     score: ScoreParams = ScoreParams()
     report: ReportParams = ReportParams()
     tune: TuneParams = TuneParams()
@@ -458,6 +473,16 @@ class Params(_Section):
         plain = [name for name, steps in self.variants.items() if not scoring_step(steps)]
         return plain[-1]
 
+    @property
+    def audited_variant(self) -> str:
+        """Whose features the labels are compared with: joining neighbours would hide errors.
+
+        Unless one is named, the last variant whose features do not depend on other images.
+        """
+        if self.audit.variant is not None:
+            return self.features_of(self.audit.variant)
+        return [name for name, steps in self.variants.items() if not is_transductive(steps)][-1]
+
     def feature_variants(self) -> dict[str, Chain]:
         """The variants whose features are stored, with their steps on features."""
         return {
@@ -486,6 +511,10 @@ class Params(_Section):
             raise ValueError(
                 f"score.query and score.gallery are both {self.score.query!r}: every query would "
                 "find itself; name two different splits"
+            )
+        if self.audit.variant not in (None, *self.variants):
+            raise ValueError(
+                f"audit.variant is {self.audit.variant!r}; variants has {', '.join(self.variants)}"
             )
         used = {step for steps in self.variants.values() for step in feature_chain(steps)}
         for name in sorted(used):

@@ -11,12 +11,13 @@ N_KEYPOINTS = 18
 ORIGINAL_POSE_ID = -1
 # Folders of data/ that hold outs of stages.
 TABLE_FOLDERS = (
-    *("index", "keypoints", "generated", "features", "quality", "centralized", "results"),
+    *("index", "keypoints", "generated", "features", "quality", "centralized", "audit", "results"),
 )
 NOTES = b"pose2id.notes"  # in a file's metadata: what its reader should know, a line each
 
-# An image that cannot be used, or a file that is no image and is not meant to be one.
-REJECT_KINDS = ("unusable", "not_image")
+# An image that cannot be used, a file that is no image and is not meant to be one, and an image
+# that data/corrections.csv leaves out.
+REJECT_KINDS = ("unusable", "not_image", "dropped")
 
 INDEX = pa.schema(
     [
@@ -166,6 +167,30 @@ def centralized(dim: int) -> pa.Schema:
     )
 
 
+# One row per image whose label is in doubt; of two ids that are one person, the images of the
+# smaller one; of an id that is two persons, those of the smaller part.
+LABEL_ERROR_KINDS = ("wrong_person", "same_person", "two_persons")
+LABEL_ERRORS = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),  # of LABEL_ERROR_KINDS
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("pid", pa.int32(), nullable=False),
+        pa.field("other_id", pa.string(), nullable=False),  # the image that speaks against it
+        pa.field("other_pid", pa.int32()),  # who it seems to be; null where that is no known id
+        pa.field("score", pa.float32(), nullable=False),  # 0 to 1, comparable within a kind
+    ]
+)
+
+NEAR_DUPLICATES = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("other_id", pa.string(), nullable=False),
+        pa.field("similarity", pa.float32(), nullable=False),  # cosine of the raw features
+        pa.field("between_splits", pa.bool_(), nullable=False),
+    ]
+)
+
+
 def neighbors(k: int) -> pa.Schema:
     """The neighbour table of a split's features, kept between runs: ids are row numbers."""
     return pa.schema(
@@ -309,6 +334,9 @@ class Layout:
         self.poses = self.data / "poses.parquet"
         self.results = self.data / "results"
         self.database = self.data / "pose2id.duckdb"
+        self.corrections = self.data / "corrections.csv"
+        self.label_errors = self.data / "audit" / "label_errors.parquet"
+        self.near_duplicates = self.data / "audit" / "near_duplicates.parquet"
         self.runs = self.data / "runs.parquet"
         self.ablation = self.data / "ablation.parquet"
         self.tuning = self.data / "tuning"

@@ -58,6 +58,16 @@ def manifest(folder: Path) -> Kind:
     return mutated_text(text), lambda d: (path.write_bytes(d), reader.read_split(folder, "query"))
 
 
+def corrections(folder: Path) -> Kind:
+    """What someone has decided about labels."""
+    from tasks.tables.corrections import read_corrections
+
+    path = folder / "corrections.csv"
+    text = "image_id,action,pid,note\nquery/a,relabel,3,was 2\ngallery/b,drop,,\n"
+    splits = ("query", "gallery")
+    return mutated_text(text), lambda d: (path.write_bytes(d), read_corrections(path, splits))
+
+
 def poses_bytes(folder: Path) -> Kind:
     """A file of poses, damaged."""
     path, table = folder / "poses.parquet", poses_table()
@@ -263,6 +273,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "params.yaml": params_text,
     "values of params.yaml": params_values,
     "manifest": manifest,
+    "corrections": corrections,
     "poses file": poses_bytes,
     "poses of another schema": poses_schema,
     "key points": keypoints,

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from tasks.stages import audit
 from tasks.tables import schema
 from tasks.tables.params import Params, parse_params
 from tasks.tables.schema import Layout
@@ -119,6 +120,8 @@ def write_project(root: Path, spec: Spec = Spec(), **overrides: object) -> Param
     )
     features = {name: (rows["query"], rows["gallery"]) for name, rows in variants.items()}
     write_results(layout, query, gallery, features, labels=spec.labels, top_k=TOP_K)
+    for job in audit.plan(params, root, ""):
+        audit.run_shard(job)
     return params
 
 

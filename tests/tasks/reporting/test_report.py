@@ -8,6 +8,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -352,6 +353,42 @@ def test_quarantined_pictures_come_with_reason_and_command(project):
     assert f"pose2id cache remake {worst['image_id']}" in html
     assert f"{min(16, len(rows))} of {len(rows)} quarantined" in html
     assert "identity_lost" in html
+
+
+def test_doubtful_labels_and_near_duplicates_are_shown_worst_first_with_why(tmp_path):
+    params = write_project(tmp_path, Spec(identities=8, poses=1), report=REPORT)
+    layout = Layout(tmp_path)
+    ids = read_table(layout.index("gallery")).column("image_id").to_pylist()
+    doubts = [
+        ("wrong_person", ids[0], 1, ids[9], 3, 0.5),
+        ("wrong_person", ids[1], 1, ids[10], 3, 0.9),
+        *(("same_person", image_id, 2, ids[8], 3, 0.75) for image_id in ids[4:8]),
+    ]
+    for path, columns, rows in (
+        (layout.label_errors, schema.LABEL_ERRORS, doubts),
+        (
+            layout.near_duplicates,
+            schema.NEAR_DUPLICATES,
+            [(ids[2], ids[3], 0.99, False)],
+        ),
+    ):
+        named = [dict(zip(columns.names, row, strict=True)) for row in rows]
+        write_table(path, pa.Table.from_pylist(named, schema=columns), producer="a")
+    html = unescape(build(tmp_path, params)["quality"])
+    places = [
+        html.index(words)
+        for words in (
+            "Images of another person",
+            "labelled person 1, looks like person 3: 90 more of 100 votes",
+            "labelled person 1, looks like person 3: 50 more of 100 votes",
+            "person 2 looks like person 3: score 0.75",
+            "Two persons under one id",
+            "Near duplicates between splits",
+            "alike by 0.990",
+        )
+    ]
+    assert places == sorted(places)
+    assert all(f"In doubt: {image_id}" in html for image_id in ids[:8] if image_id != ids[3])
 
 
 def test_rejected_files_are_listed_with_their_reason(project):

@@ -75,3 +75,16 @@ def test_other_datasets_in_the_same_layout_are_not_counted(tmp_path):
     params = project(tmp_path)
     assert len(run(params, tmp_path)) == 3
     assert counts_suite(Layout(tmp_path), "query", params) is None
+
+
+def test_corrections_change_labels_and_leave_images_out(tmp_path):
+    params = project(tmp_path)
+    layout = Layout(tmp_path)
+    ids = [f"query/{Path(name).stem}" for name in GOOD]
+    lines = ["image_id,action,pid", f"{ids[0]},relabel,9", f"{ids[1]},drop,"]
+    layout.corrections.write_text("\n".join(lines))
+    assert "1 relabelled and 1 dropped by corrections.csv" in run(params, tmp_path)
+    rows = read_table(layout.index("query")).to_pylist()
+    assert {row["image_id"]: row["pid"] for row in rows} == {ids[0]: 9, ids[2]: 2, ids[3]: 2}
+    (dropped,) = read_table(layout.rejects("query")).to_pylist()
+    assert (dropped["kind"], dropped["path"]) == ("dropped", f"query/{GOOD[1]}")
