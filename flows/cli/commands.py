@@ -10,7 +10,7 @@ from pathlib import Path
 
 SECTIONS = {
     "Run": ("init", "demo", "run", "report", "watch", "serve"),
-    "Ask": ("query", "search", "compare", "export"),
+    "Ask": ("query", "search", "compare", "figure", "export"),
     "Choose": ("doctor", "score", "tune", "ablate", "paper", "adapt", "train", "weights"),
     "Keep": ("cache", "mend", "version"),
     "Hidden": ("stage", "render"),  # for dvc.yaml
