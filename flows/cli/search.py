@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,11 +23,11 @@ app = typer.Typer()
 @app.command()
 def main(
     image: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Picture of one person, a folder of them, or an image id.", callback=as_given
         ),
-    ],
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Length of the ranked list.")] = 10,
     variant: Annotated[
         str | None,
@@ -40,6 +41,10 @@ def main(
         Path | None, typer.Option(help="HTML file for the lists.", callback=as_given)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lists as JSON.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="A page on loopback that takes pictures.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0: any.")] = 8765,
     params: Params = PARAMS_FILE,
 ) -> None:
     """Ranks the gallery by likeness to the person of a picture, by the project's own chain."""
@@ -54,6 +59,8 @@ def main(
     parameters, root = load_project(params), Path()
     if out.suffix != ".png":
         raise typer.BadParameter(f"--out must end in .png, got {out.name}")
+    if (image is None) != serve:
+        raise typer.BadParameter("name a picture by --image, or serve a page by --serve")
     gallery = Gallery(
         Layout(root),
         parameters,
@@ -61,6 +68,9 @@ def main(
         networks_of(parameters, root),
     )
     dataset_root = root / parameters.dataset.root
+    if image is None:
+        _serve(gallery, dataset_root, port, k)
+        return
     pictures = _pictures(image, gallery, dataset_root)
     with contextlib.ExitStack() as files:
         drawing = page = None
@@ -82,6 +92,20 @@ def main(
         show_note(f"written to {html}")
     if drawing is not None:
         show_note(f"drawn to {out}")
+
+
+def _serve(gallery: Gallery, dataset_root: Path, port: int, k: int) -> None:
+    from flows.cli.console import show, show_note
+    from tasks.search.serving import SearchServer
+
+    with (
+        SearchServer(gallery, dataset_root, port, k) as server,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        show(server.address)
+        sys.stdout.flush()  # also where a program reads it
+        show_note("Whoever has this address can search and see the gallery. Stop with Ctrl-C.")
+        server.serve_forever()
 
 
 def _pictures(image: Path, gallery: Gallery, dataset_root: Path) -> list[tuple[str, bytes]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +36,13 @@ class Networks:
 
 
 def networks_of(params: Params, root: Path) -> Networks:
-    """The networks that the parameters name."""
+    """The networks that the parameters name, each loaded once, when it is first needed."""
     from tasks.stages import features, generate
 
     device = params.runtime.device
     return Networks(
-        extractor=lambda: features.load_extractor(params.features, str(root), device),
-        generator=lambda: generate.load_generator(params.generate, str(root), device),
+        extractor=cache(lambda: features.load_extractor(params.features, str(root), device)),
+        generator=cache(lambda: generate.load_generator(params.generate, str(root), device)),
     )
 
 

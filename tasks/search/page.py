@@ -16,12 +16,20 @@ from tasks.search.ranking import Found
 THUMB_PX = 160
 
 
-def as_html(found: Sequence[tuple[Found, bytes]], dataset_root: Path) -> str:
+def as_html(
+    found: Sequence[tuple[Found, bytes]],
+    dataset_root: Path,
+    *,
+    form: int | None = None,
+    message: str = "",
+) -> str:
     """All ranked lists on one page, pictures inside.
 
     Args:
         found: Each list with the bytes of its query.
         dataset_root: Where the gallery's files are.
+        form: The length of a list where the page also asks for a picture; None for a plain page.
+        message: What went wrong, to stand above everything.
 
     Returns:
         The page.
@@ -41,7 +49,7 @@ def as_html(found: Sequence[tuple[Found, bytes]], dataset_root: Path) -> str:
         for item, query in found
     ]
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return fragment("search.html.j2", lists=shown, style=style)
+    return fragment("search.html.j2", lists=shown, style=style, form=form, message=message)
 
 
 def as_data(found: Found) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
 from tasks.search.asking import Networks, fresh_feature
+from tasks.search.index import open_features
 from tasks.tables.params import Params
 from tasks.tables.schema import Layout
-from tasks.tables.store import read_table, vectors
+from tasks.tables.store import read_table
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,8 +90,7 @@ class Gallery:
         self.variant = variant
         self._layout, self._params, self._networks = layout, params, networks
         self._ids, self._features = self._rows(params.score.gallery)
-        index = read_table(layout.index(params.score.gallery)).to_pylist()
-        self._images = {row["image_id"]: row for row in index}
+        self._index = {split: read_table(layout.index(split)) for split in params.splits}
 
     def search(self, name: str, data: bytes, k: int) -> Found:
         """Ranks the gallery by distance to one picture.
@@ -123,31 +125,39 @@ class Gallery:
             notes += ("rerank: left out, as it looks at all queries at once",)
         distances = np.maximum(0.0, 2.0 - 2.0 * (self._features @ query))  # (N,)
         nearest = np.argsort(distances, kind="stable")[:k]
+        images = self._images(self._ids.take(nearest))
         hits = tuple(
-            _hit(rank, self._images[self._ids[i]], float(distances[i]), known)
-            for rank, i in enumerate(nearest.tolist(), start=1)
+            _hit(rank, row, float(distances[i]), known)
+            for rank, (i, row) in enumerate(zip(nearest.tolist(), images, strict=True), start=1)
         )
         return Found(name, known.get("image_id"), known.get("pid"), self.variant, notes, hits)
 
     def known(self, **wanted: str) -> dict[str, Any]:
         """The index row with this `sha256` or `image_id`, in any split; empty without one."""
         ((column, value),) = wanted.items()
-        for split in self._params.splits:
-            for row in read_table(self._layout.index(split)).to_pylist():
-                if row[column] == value:
-                    return dict(row)
+        for table in self._index.values():
+            place = pc.index(table.column(column), value).as_py()
+            if place >= 0:
+                (row,) = table.slice(place, 1).to_pylist()
+                return dict(row)
         return {}
+
+    def _images(self, image_ids: pa.StringArray) -> list[dict[str, Any]]:
+        """The index rows of gallery images, in their order."""
+        table = self._index[self._params.score.gallery]
+        rows: list[dict[str, Any]] = table.take(
+            pc.index_in(image_ids, value_set=table.column("image_id"))
+        ).to_pylist()
+        return rows
 
     def _stored(self, known: dict[str, Any]) -> NDArray[np.float32] | None:
         """The feature of an indexed picture `(D,)`; None where the gates kept it out."""
         ids, features = self._rows(known["split"])
-        return features[ids.index(known["image_id"])] if known["image_id"] in ids else None
+        place = pc.index(ids, known["image_id"]).as_py()
+        return features[place] if place >= 0 else None
 
-    def _rows(self, split: str) -> tuple[list[str], NDArray[np.float32]]:
-        stored = self._params.features_of(self.variant)
-        path = self._layout.centralized(split) / f"{stored}.parquet"
-        table = read_table(path, ["image_id", "feature"])
-        return table.column("image_id").to_pylist(), vectors(table)
+    def _rows(self, split: str) -> tuple[pa.StringArray, NDArray[np.float32]]:
+        return open_features(self._layout, split, self._params.features_of(self.variant))
 
 
 def draw_ranked_list(query: Image.Image, found: Found, dataset_root: Path) -> Image.Image:

@@ -230,6 +230,18 @@ def openvino(folder: Path) -> Kind:
     return mutated_text(text), lambda d: (path.write_bytes(d), OpenVinoExtractor(path, spec))
 
 
+def search_form(folder: Path) -> Kind:
+    """What a browser sends to the search page."""
+    from tasks.search.serving import read_form
+
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="k"\r\n\r\n5\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="picture"; filename="a.png"\r\n'
+        b"Content-Type: image/png\r\n\r\n\x89PNG\r\n--x--\r\n"
+    )
+    return mutated_bytes(body), lambda d: read_form("multipart/form-data; boundary=x", d, 10)
+
+
 def export_manifest(folder: Path) -> Kind:
     """The list of files in an export's folder."""
     from tasks.exporting.target import _files_of_export
@@ -288,6 +300,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "WebP": _image("WEBP", "RGB"),
     "TIFF": _image("TIFF", "L"),
     "BMP": _image("BMP", "P"),
+    "search form": search_form,
     "export.json": export_manifest,
     "question": question,
 }

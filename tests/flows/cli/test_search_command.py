@@ -73,3 +73,10 @@ def test_the_drawing_is_a_png(search):
     result = search("--image", str(search.query), "--out", "list.jpg")
     assert result.exit_code == 2
     assert ".png" in result.stderr
+
+
+def test_a_picture_or_a_page_is_asked_for_not_both(search):
+    for arguments in ((), ("--serve", "--image", str(search.query))):
+        done = search(*arguments)
+        assert done.exit_code == 2
+        assert "--serve" in done.stderr

@@ -14,6 +14,7 @@ from pose2id.steps.base import FeatureSet, Surroundings
 from pose2id.steps.chain import ChainRunner
 from pose2id.steps.fuse import fuse
 from pose2id.steps.registry import STEPS
+from tasks.search import index
 from tasks.search.asking import Networks, fresh_feature
 from tasks.search.page import as_data, as_html
 from tasks.search.ranking import Gallery, draw_ranked_list
@@ -237,3 +238,25 @@ def test_a_gallery_file_that_is_gone_is_named(tmp_path):
     (tmp_path / params.dataset.root / found.hits[0].path).unlink()
     with pytest.raises(DataError, match=r"bounding_box_test/.*cannot be read"):
         draw_ranked_list(Image.open(query), found, tmp_path / params.dataset.root)
+
+
+def test_a_second_search_maps_the_features_and_a_new_table_makes_a_new_index(tmp_path, monkeypatch):
+    params = write_project(tmp_path, SPEC)
+    write_colour_features(tmp_path, params)
+    data = query_file(tmp_path, params).read_bytes()
+    first = ask(tmp_path, params, data)
+    folder = Layout(tmp_path).cache / "search/gallery/ipg_nfc"
+    (made,) = folder.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "read_table", lambda *_: pytest.fail("read the table again"))
+        assert ask(tmp_path, params, data) == first
+    made.write_bytes(made.read_bytes()[:-1] + b"x")  # damaged: made again
+    assert ask(tmp_path, params, data) == first
+    path = Layout(tmp_path).centralized("gallery") / "ipg_nfc.parquet"
+    table = read_table(path)
+    turned = vectors(table)[::-1]
+    columns = {name: table.column(name).to_pylist() for name in ("variant", "image_id")}
+    write_table(path, pa_table(columns, turned), producer="c" * 64)
+    assert ask(tmp_path, params, data).hits != first.hits
+    (fresh,) = folder.iterdir()
+    assert fresh.name != made.name
