@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -97,3 +100,18 @@ def test_the_lines_for_a_test_loop_and_the_ten_lines_alone_run(capsys: pytest.Ca
     found = re.fullmatch(r"mAP (0\.\d+), Rank-1 (\d\.\d+)\n", capsys.readouterr().out)
     assert found
     assert float(found[1]) > 0.5
+
+
+@pytest.mark.skipif(
+    not (ROOT / "data/centralized/gallery").is_dir(), reason="needs the tables of `make demo`"
+)
+def test_the_search_that_the_readme_shows_finds_the_right_person():
+    (line,) = re.findall(r"^pose2id search .*$", README, re.MULTILINE)
+    command = [sys.executable, "-m", *line.split(), "--json"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    (found,) = json.loads(done.stdout)
+    assert len(found["hits"]) == 10
+    assert found["hits"][0]["is_match"]
+    assert found["hits"][0]["pid"] == found["query_pid"]

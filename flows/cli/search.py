@@ -51,6 +51,9 @@ def main(
     import json
 
     from flows.cli.console import show, show_note
+    from flows.process.environment import leave_pandas_out
+
+    leave_pandas_out()
     from tasks.search.asking import networks_of
     from tasks.search.page import as_data, as_html
     from tasks.search.ranking import Gallery
