@@ -88,10 +88,10 @@ def _write(
     width: float,
 ) -> None:
     from pose2id.errors import DataError
+    from tasks.figures.curves import draw_cmc
     from tasks.figures.numbers import cmc_curves, latex_table
     from tasks.figures.pictures import compared_variants, pose_lines, ranked_lines
-    from tasks.figures.sheet import draw_sheet, save_figure, set_width
-    from tasks.reporting.plots import cmc_plot
+    from tasks.figures.sheet import draw_sheet, save_figure
 
     subject = f"Pose2ID {kind.value} of {tables.params.dataset.name}"
     compared = compared_variants(tables, variants)  # refuses unknown ones
@@ -107,6 +107,5 @@ def _write(
         curves = cmc_curves(tables, variants)
         if not curves:
             raise DataError("there are no CMC curves: nothing was scored")
-        figure = cmc_plot(curves)
-        set_width(figure, width)
+        figure = draw_cmc(curves, width)
     save_figure(figure, path, suffix, subject)

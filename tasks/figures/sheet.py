@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".pdf", ".svg")
 DOTS_PER_INCH = 300
 CAPTION_INCHES = 0.17
-NARROW_INCHES = 5.0
 INK, GREY = "#1b1f24", "#767d85"
 SIGNS = {True: ("✓", "#17713f", "-"), False: ("✕", "#b3261e", "--"), None: ("", GREY, "-")}
 STYLE: dict[str, Any] = {
@@ -80,20 +79,6 @@ def draw_sheet(lines: Sequence[Line], width_in: float) -> Figure:
                 )
                 _draw_cell(figure.add_axes(box), cell)
     return figure
-
-
-def set_width(figure: Figure, width_in: float) -> None:
-    """Brings a plot to a width; in one as narrow as a column the letters are those of a sheet."""
-    figure.set_size_inches(width_in, max(0.6 * width_in, 2.4))
-    if width_in < NARROW_INCHES:
-        for axes in figure.axes:
-            legend = axes.get_legend()
-            axes.tick_params(labelsize=STYLE["font.size"])
-            for words in (
-                *(axes.xaxis.label, axes.yaxis.label),
-                *(legend.get_texts() if legend else ()),
-            ):
-                words.set_fontsize(STYLE["font.size"])
 
 
 def save_figure(figure: Figure, path: Path, suffix: str, subject: str) -> None:
