@@ -49,11 +49,20 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Something to look at: pictures, the one that speaks against them, and why, in words."""
+    """Something to look at.
+
+    Attributes:
+        pictures: What is in doubt.
+        n_more: How many more there are.
+        against: The picture that speaks against them.
+        labelled: Of a single image, another one of the same id; None where there is none.
+        why: In words.
+    """
 
     pictures: tuple[Picture, ...]
     n_more: int
     against: Picture
+    labelled: Picture | None
     why: str
 
 
@@ -66,6 +75,11 @@ class Issue:
     n: int
     cases: tuple[Case, ...]
 
+    @property
+    def single(self) -> bool:
+        """Whether each case is about one image, so that several fit beside each other."""
+        return all(len(case.pictures) == 1 for case in self.cases)
+
 
 def audit_section(tables: Tables, assets: Assets) -> list[Issue]:
     """Every kind of issue, also those that were not found; empty before the audit has run."""
@@ -75,7 +89,9 @@ def audit_section(tables: Tables, assets: Assets) -> list[Issue]:
     for kind, (title, meaning) in KINDS.items():
         copies = kind in ("between_splits", "within_split")
         rows, n = _copies(tables, kind) if copies else _doubts(tables, kind)
-        images = _images(tables, [row for case in rows for row in _ids(case)])
+        if kind == "wrong_person":
+            rows = [{**row, "labelled": _labelled(tables, row)} for row in rows]
+        images = _images(tables, [image_id for row in rows for image_id in _ids(row)])
         cases = tuple(_case(tables, assets, kind, row, images) for row in rows)
         found.append(Issue(title, meaning, n, cases))
     return found
@@ -114,8 +130,25 @@ def _copies(tables: Tables, kind: str) -> tuple[list[Row], int]:
     return rows, count["n"]
 
 
+def _labelled(tables: Tables, row: Row) -> str | None:
+    """Another image of the id and the split of an image in doubt, of the same camera if it can be.
+
+    That is what the image should look like if its label were right.
+    """
+    found = tables.rows(
+        """
+        SELECT i.image_id FROM "index" i JOIN "index" own ON own.image_id = ?
+        WHERE i.pid = own.pid AND i.split = own.split AND i.image_id <> own.image_id
+        ORDER BY i.camid IS DISTINCT FROM own.camid, i.image_id LIMIT 1
+        """,
+        row["image_ids"][0],
+    )
+    return found[0]["image_id"] if found else None
+
+
 def _ids(case: Row) -> list[str]:
-    return [*case["image_ids"], case["other_id"]]
+    more = case.get("labelled")
+    return [*case["image_ids"], case["other_id"], *([more] if more else [])]
 
 
 def _images(tables: Tables, ids: list[str]) -> dict[str, Row]:
@@ -134,7 +167,9 @@ def _case(tables: Tables, assets: Assets, kind: str, row: Row, images: dict[str,
         return Picture(image_id, image["pid"], image["camid"], asset)
 
     shown = tuple(picture(image_id) for image_id in row["image_ids"])
-    return Case(shown, row["n"] - len(shown), picture(row["other_id"]), _why(kind, row))
+    labelled = picture(row["labelled"]) if row.get("labelled") else None
+    n_more = row["n"] - len(shown)
+    return Case(shown, n_more, picture(row["other_id"]), labelled, _why(kind, row))
 
 
 def _why(kind: str, row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from tasks.reporting.audit import audit_section
 from tasks.reporting.cameras import camera_table
 from tasks.reporting.data import data_section
 from tasks.reporting.drawings import drawings_section
+from tasks.reporting.feature_map import write_feature_map
 from tasks.reporting.overview import findings, next_looks
 from tasks.reporting.pages import NAVIGATION, TEMPLATES, write_page
 from tasks.reporting.people import extremes, person_rows
@@ -71,8 +72,13 @@ def write_site(tables: Tables, folder: Path) -> int:
     page("studies")
     page("provenance", provenance=provenance_section(tables))
     space = space_section(tables, assets)
+    has_map = bool(space.map) and write_feature_map(tables, assets)
     n_more = _series(
-        folder, "people", persons, PERSONS_PER_PAGE, shared, space=space, most=most, least=least
+        *(folder, "people", persons, PERSONS_PER_PAGE, shared),
+        space=space,
+        has_map=has_map,
+        most=most,
+        least=least,
     )
     originals = drawings.originals
     n_more += _series(

@@ -67,7 +67,7 @@ def _measure(tables: Tables, assets: Assets) -> Space:
     after = best_variant(tables)
     if after is None:
         return _nothing("only base was scored")
-    sample = _sample(tables)
+    sample = sample_persons(tables)
     if not sample:
         return _nothing("no person has two images with a label")
     features: dict[str, NDArray[np.float32]] = {}
@@ -102,7 +102,7 @@ def _nothing(why: str) -> Space:
     return Space(why, [], None, None, 0, 0, None, 0, 0, 0, 0)
 
 
-def _sample(tables: Tables) -> list[Row]:
+def sample_persons(tables: Tables) -> list[Row]:
     """Images of whole persons with at least two, in hash order, up to `report.map_points`."""
     score = tables.params.score
     return tables.rows(
@@ -116,7 +116,7 @@ def _sample(tables: Tables) -> list[Row]:
             SELECT pid, row_number() OVER (ORDER BY chance) - 1 AS number,
                    sum(n) OVER (ORDER BY chance ROWS UNBOUNDED PRECEDING) AS total FROM persons
         )
-        SELECT image_id, split, number FROM "index" JOIN chosen USING (pid)
+        SELECT image_id, split, number, pid, camid FROM "index" JOIN chosen USING (pid)
         WHERE total <= ? AND NOT distractor AND split IN (?, ?) ORDER BY number, image_id
         """,
         *(f"/{tables.params.report.seed}", score.query, score.gallery),

@@ -238,6 +238,30 @@ def test_a_sent_link_shows_the_query_by_two_variants_with_distances(page, report
     assert [counts for _, *counts in found] == [[10, 10], [10, 10]]
 
 
+def test_the_map_says_whose_a_point_is_and_shows_a_person_alone(page, reports):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    visit(page, reports, "people")
+    points = wait(page, "return document.querySelectorAll('#map .field path').length")
+    assert page.execute_script("return document.querySelector('#still-map').hidden")
+    value = "return document.querySelector('#map output').value"
+    assert page.execute_script(value) == f"{points} images of 6 persons"
+    where = "return document.querySelector('#map .field path').getAttribute('transform')"
+    before = page.execute_script(where)
+    choose(page, "#map select", "base")
+    assert page.execute_script(where) != before
+    last = page.find_elements("css selector", "#map .field path")[-1]  # nothing lies over it
+    ActionChains(page).move_to_element(last).perform()
+    person = wait(page, f"{value}.match(/^person ([0-9]+), camera [0-9]+, (query|gallery)/)")[1]
+    button = page.find_elements("css selector", "#map .persons button")[int(person) - 1]
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    mine = "return document.querySelectorAll('#map .chosen path.on').length"
+    assert page.execute_script(mine) == 5  # a query and four gallery images
+    last.click()
+    wait(page, "return location.href.endsWith(arguments[0])", f"queries.html#person={person}")
+
+
 def test_by_keyboard_alone_a_query_is_opened_enlarged_and_closed(page, reports):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys

@@ -100,6 +100,78 @@ const local = async (page) => {
   } catch { /* a copy of the report: the page says why nothing is here */ }
 };
 
+// The map of features: any variant, whose each point is, one person alone.
+const mapOfFeatures = async (root) => {
+  const { variants, images, side } = await pose2id.load("map", 0, "assets/map.js");
+  const svg = (tag, attributes = {}) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    return made;
+  };
+  const shapes = ["M-9 0a9 9 0 1 0 18 0a9 9 0 1 0-18 0", "M-8-8h16v16h-16z", "M0-11L11 9H-11z",
+    "M0-12L12 0L0 12L-12 0z", "M-4-11h8v7h7v8h-7v7h-8v-7h-7v-8h7z"];
+  const persons = [...new Set(images.map(([, person]) => person))].sort((a, b) => a - b);
+  const place = new Map(persons.map((person, number) => [person, number]));
+  const mark = (person, attributes = {}) => svg("path", { class: `mark-${place.get(person) % 10}`,
+    d: shapes[Math.floor(place.get(person) / 10) % shapes.length], ...attributes });
+  const form = root.querySelector("form");
+  const said = form.elements.shown;
+  const field = svg("svg", { viewBox: `-20 -20 ${side + 40} ${side + 40}`, role: "img" });
+  const points = images.map(([, person], number) => mark(person, { "data-number": number }));
+  field.append(...points);
+  root.querySelector(".field").append(field);
+  let chosen = null;
+  const light = (person) => {
+    field.classList.toggle("chosen", person !== null);
+    points.forEach((point, number) => point.classList.toggle("on", images[number][1] === person));
+  };
+  const tell = (number) => {
+    const [id, person, camera] = images[number];
+    said.value = `person ${person}${camera === null ? "" : `, camera ${camera}`}, ${id}`;
+  };
+  const still = () => { said.value = `${images.length} images of ${persons.length} persons`; light(chosen); };
+  const buttons = persons.map((person) => {
+    const button = make("button", { type: "button", "aria-pressed": "false" });
+    const sign = svg("svg", { viewBox: "-13 -13 26 26", "aria-hidden": "true" });
+    sign.append(mark(person));
+    button.append(sign, String(person));
+    button.addEventListener("click", () => {
+      chosen = chosen === person ? null : person;
+      buttons.forEach((other, number) =>
+        other.setAttribute("aria-pressed", String(persons[number] === chosen)));
+      still();
+    });
+    return button;
+  });
+  root.querySelector(".persons").append(...buttons.map((button) => make("li", {}, button)));
+  field.addEventListener("pointerover", (event) => {
+    const number = event.target.dataset.number;
+    if (number === undefined) return;
+    tell(number);
+    light(images[number][1]);
+  });
+  field.addEventListener("pointerout", still);
+  field.addEventListener("click", (event) => {
+    const number = event.target.dataset.number;
+    if (number !== undefined) location.href = `queries.html#person=${images[number][1]}`;
+  });
+  form.elements.variant.append(...Object.keys(variants).map((name) =>
+    make("option", { value: name }, name)));
+  if (root.dataset.variant in variants) form.elements.variant.value = root.dataset.variant;
+  const draw = () => {
+    const name = form.elements.variant.value;
+    field.setAttribute("aria-label", `The features of ${name} by their first two principal components`);
+    points.forEach((point, number) => point.setAttribute("transform",
+      `translate(${variants[name][2 * number]} ${variants[name][2 * number + 1]})`));
+  };
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", draw);
+  draw();
+  still();
+  root.hidden = false;
+  document.querySelector("#still-map").hidden = true;
+};
+
 // All queries: sorted, filtered, two variants side by side. The address says what is shown.
 const explore = async (root) => {
   const settings = JSON.parse(root.dataset.settings);
@@ -304,5 +376,7 @@ const explore = async (root) => {
 const page = document.body.dataset.page;
 filter();
 if (page === "runs" || page === "studies") local(page);
+const map = document.querySelector("#map");
+if (map) mapOfFeatures(map);
 const explorer = document.querySelector("#explorer");
 if (explorer) explore(explorer);

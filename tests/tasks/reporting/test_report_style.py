@@ -54,6 +54,14 @@ def test_edges_of_fields_and_marks_have_aa_contrast(theme):
             assert contrast(values[name], values[ground]) >= 3, (name, ground)
 
 
+@pytest.mark.parametrize("theme", THEMES)
+def test_marks_of_the_map_have_aa_contrast(theme):
+    values = colours(theme)
+    marks = [values[f"mark-{number}"] for number in range(10)]
+    assert len(set(marks)) == 10
+    assert min(contrast(mark, values["plot"]) for mark in marks) >= 4
+
+
 def test_both_themes_name_the_same_colours_and_nothing_else_has_one():
     assert set(colours("light")) == set(colours("dark"))
     rest = re.sub(r":root \{.*?\}", "", CSS, flags=re.DOTALL)
