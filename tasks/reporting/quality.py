@@ -10,7 +10,7 @@ from tasks.reporting.tables import Row, Tables
 from tasks.tables.schema import ORIGINAL_POSE_ID
 from tasks.tables.synthetic_mark import Mark
 
-MAX_EXAMPLES = 16
+EXAMPLES_PER_REASON = 8
 MAX_EXPECTATIONS = 60
 REASONS_IN_WORDS = {
     "blank": "the picture is almost one colour",
@@ -31,7 +31,10 @@ REASONS_IN_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One quarantined picture and how to make it again; pose -1 is the original itself."""
+    """One quarantined picture and how to make it again; pose -1 is the original itself.
+
+    It stands in the gallery of its first reason.
+    """
 
     image_id: str
     pose_id: int
@@ -39,6 +42,11 @@ class Example:
     similarity: float | None
     asset: Asset | None
     command: str
+
+    @property
+    def kind(self) -> str:
+        """Its first reason."""
+        return self.reasons[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +105,15 @@ def quality_section(tables: Tables, assets: Assets) -> Quality:
 
 
 def _examples(tables: Tables, assets: Assets) -> list[Example]:
-    """Quarantined rows, lowest identity score first."""
+    """The worst quarantined rows of each first reason: the lowest identity score first."""
     rows = tables.rows(
         """
         WITH worst AS (
             SELECT image_id, pose_id, reasons, identity_similarity FROM quality WHERE NOT accepted
-            ORDER BY identity_similarity NULLS LAST, image_id, pose_id LIMIT ?
+            QUALIFY row_number() OVER (
+                PARTITION BY reasons[1]
+                ORDER BY identity_similarity NULLS LAST, image_id, pose_id
+            ) <= ?
         ),
         drawn AS (
             SELECT image_id, pose_id, image, key FROM generated
@@ -110,9 +121,9 @@ def _examples(tables: Tables, assets: Assets) -> list[Example]:
         )
         SELECT w.*, g.image, g.key, i.path, i.sha256
         FROM worst w JOIN "index" i USING (image_id) LEFT JOIN drawn g USING (image_id, pose_id)
-        ORDER BY identity_similarity NULLS LAST, image_id, pose_id
+        ORDER BY w.reasons[1], identity_similarity NULLS LAST, image_id, pose_id
         """,
-        MAX_EXAMPLES,
+        EXAMPLES_PER_REASON,
     )
     fingerprint = ", ".join(tables.producers("generated"))
     return [

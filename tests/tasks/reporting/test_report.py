@@ -351,8 +351,22 @@ def test_quarantined_pictures_come_with_reason_and_command(project):
     ]
     worst = min(rows, key=lambda row: row["identity_similarity"])
     assert f"pose2id cache remake {worst['image_id']}" in html
-    assert f"{min(16, len(rows))} of {len(rows)} quarantined" in html
+    assert f"{min(8, len(rows))} of {len(rows)} quarantined" in html
     assert "identity_lost" in html
+
+
+def test_each_kind_of_quarantined_picture_has_its_own_worst(tmp_path):
+    params = write_project(tmp_path, Spec(), report=REPORT)
+    path = Layout(tmp_path).quality("gallery")
+    rows = read_table(path).to_pylist()
+    for row, kind in zip(rows, ["blank"] * 9 + ["zero_norm"] * 2, strict=False):
+        row |= {"accepted": False, "reasons": [kind, "identity_lost"]}
+    table = pa.Table.from_pylist(rows, schema=schema.QUALITY)
+    write_table(path, table, producer="q" * 64)
+    html = build(tmp_path, params)["quality"]
+    parts = html[html.index("The worst of each kind") :].split("<h3><code>")[1:4]
+    assert [part.partition("<")[0] for part in parts] == ["blank", "identity_lost", "zero_norm"]
+    assert [parts[0].count('class="example"'), parts[2].count('class="example"')] == [8, 2]
 
 
 def test_doubtful_labels_and_near_duplicates_are_shown_worst_first_with_why(tmp_path):
