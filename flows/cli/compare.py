@@ -64,7 +64,7 @@ def main(
 
 def _results(root: Path, name: str) -> Results:
     """The results of a revision, from DVC's cache, or those that lie in the workspace."""
-    from flows.process.dvc_cache import cached_files
+    from flows.process.dvc_cache import cached_files, locked_params
     from pose2id.errors import DataError
     from tasks.studies.comparison import read_results
     from tasks.tables.schema import Layout
@@ -72,7 +72,8 @@ def _results(root: Path, name: str) -> Results:
     results = Layout(root).results.relative_to(root)
     tables = [f"{results.as_posix()}/{table}.parquet" for table in ("summary", "queries")]
     if name == WORKSPACE:
-        return read_results(name, *(root / table for table in tables))
+        summary, queries = (root / table for table in tables)
+        return read_results(name, summary, queries, locked_params(root))
     files = dict(cached_files(root, results.as_posix(), name))
     missing = [table for table in tables if table not in files]
     if missing:
@@ -83,7 +84,8 @@ def _results(root: Path, name: str) -> Results:
             "dvc fetch --all-commits score (of an experiment: dvc exp pull), or run that revision "
             "again"
         )
-    return read_results(name, *(files[table] for table in tables))
+    summary, queries = (files[table] for table in tables)
+    return read_results(name, summary, queries, locked_params(root, name))
 
 
 def _show(found: Comparison, variant: str | None, n: int) -> None:
@@ -130,5 +132,9 @@ def _show(found: Comparison, variant: str | None, n: int) -> None:
         )
     if len(flips) > n:
         show_note(f"{n} of {len(flips)} flipped queries; -n and --json print more")
+    if found.changed:
+        show("")
+        rows = [(item.key, str(item.before), str(item.after)) for item in found.changed]
+        show_table(("parameter", found.before, found.after), rows)
     for note in found.notes:
         show_note(note)

@@ -54,6 +54,27 @@ def cached_files(root: Path, below: str, revision: str | None = None) -> Iterato
                 yield f"{path}/{name}", folder / md5[:2] / md5[2:]
 
 
+def locked_params(root: Path, revision: str | None = None) -> dict[str, Any]:
+    """The parameters that the tables of dvc.lock were made with.
+
+    Args:
+        root: The project's root folder.
+        revision: Whose dvc.lock; the one that lies there by default.
+
+    Returns:
+        Dotted key of params.yaml -> its value.
+
+    Raises:
+        DataError: There is no such revision, or it has no dvc.lock.
+    """
+    lock = _lock(root) if revision is None else _lock_at(root, revision)
+    found: dict[str, Any] = {}
+    for stage in lock.get("stages", {}).values():
+        for key, value in stage.get("params", {}).get("params.yaml", {}).items():
+            found |= _flat(key, value)
+    return found
+
+
 def cache_folder(root: Path) -> Path:
     """DVC's cache folder, which the project's configuration may have moved."""
     from dvc.config import Config
@@ -111,6 +132,17 @@ def _parsed(text: str) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return lock if isinstance(lock, dict) else {}
+
+
+def _flat(key: str, value: object) -> dict[str, Any]:
+    """A value by its dotted key, or those below it.
+
+    >>> _flat("fuse", {"eta": 8.0, "reduce": "mean"})
+    {'fuse.eta': 8.0, 'fuse.reduce': 'mean'}
+    """
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    return {name: leaf for k, v in value.items() for name, leaf in _flat(f"{key}.{k}", v).items()}
 
 
 def _listing(place: Path) -> list[tuple[str, str]]:

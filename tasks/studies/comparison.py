@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,13 @@ class Results:
         name: What the user calls it.
         facts: Of each variant, the columns `LIKE` of the summary.
         scores: Of each variant, image id of a query -> its score; queries without AP are left out.
+        params: Dotted key -> value of the parameters that the run had.
     """
 
     name: str
     facts: dict[str, dict[str, Any]]
     scores: dict[str, dict[str, Score]]
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,15 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """A parameter that is another one in the second run; None where a run had none such."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Two runs: differences of the variants that both have, flipped queries, and remarks.
 
@@ -94,16 +105,18 @@ class Comparison:
     after: str
     differences: tuple[Difference, ...]
     flips: tuple[Flip, ...]
+    changed: tuple[Changed, ...]
     notes: tuple[str, ...]
 
 
-def read_results(name: str, summary: Path, queries: Path) -> Results:
+def read_results(name: str, summary: Path, queries: Path, params: Mapping[str, Any]) -> Results:
     """Reads the results of a run.
 
     Args:
         name: What messages call it.
         summary: Its table `summary`.
         queries: Its table `queries`.
+        params: Its parameters by dotted key.
 
     Returns:
         The results.
@@ -117,7 +130,7 @@ def read_results(name: str, summary: Path, queries: Path) -> Results:
     for row in read_table(queries, columns).to_pylist():
         if row["ap"] is not None:
             scores[row["variant"]][row["query_id"]] = Score(row["ap"], row["first_hit_rank"])
-    return Results(name, facts, scores)
+    return Results(name, facts, scores, params)
 
 
 def compare(before: Results, after: Results, *, n_resamples: int, seed: int) -> Comparison:
@@ -165,9 +178,11 @@ def compare(before: Results, after: Results, *, n_resamples: int, seed: int) -> 
             f"{before.name} and {after.name} have no variant with a query that both scored: "
             f"{before.name} has {_sizes(before)}; {after.name} has {_sizes(after)}"
         )
-    return Comparison(
-        before.name, after.name, tuple(differences), tuple(flips), tuple(_notes(before, after))
-    )
+    keys = sorted(before.params.keys() | after.params.keys())
+    pairs = [Changed(key, before.params.get(key), after.params.get(key)) for key in keys]
+    changed = tuple(pair for pair in pairs if pair.before != pair.after)
+    notes = tuple(_notes(before, after))
+    return Comparison(before.name, after.name, tuple(differences), tuple(flips), changed, notes)
 
 
 def _sizes(results: Results) -> str:

@@ -26,8 +26,8 @@ def git(root: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
 
 
-def keep(root: Path) -> None:
-    """Puts the results into DVC's cache and names them in dvc.lock."""
+def keep(root: Path, eta: float) -> None:
+    """Puts the results into DVC's cache and names them in dvc.lock, with parameters."""
     outs = []
     for table in sorted((root / "data/results").glob("*.parquet")):
         data = table.read_bytes()
@@ -36,7 +36,9 @@ def keep(root: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
         outs.append({"path": f"data/results/{table.name}", "md5": digest})
-    (root / "dvc.lock").write_text(json.dumps({"stages": {"score": {"outs": outs}}}))
+    params = {"params.yaml": {"centralize": {"fuse": {"eta": eta}}, "score.gallery": "gallery"}}
+    stage = {"params": params, "outs": outs}
+    (root / "dvc.lock").write_text(json.dumps({"stages": {"score": stage}}))
 
 
 def run(*arguments: str):
@@ -54,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         params = write_project(root, Spec(identities=12, queries_per_identity=2, noise=noise))
         text = yaml.safe_dump(params.model_dump(mode="json", by_alias=True))
         (root / "params.yaml").write_text(text)
-        keep(root)
+        keep(root, eta=noise)
         git(root, "add", "-A")
         git(root, "commit", "-qm", message)
     git(root, "update-ref", f"refs/exps/ab/cdef/{EXPERIMENT}", "HEAD")
@@ -99,6 +101,7 @@ def test_an_experiment_is_compared_query_by_query(project: Path) -> None:
         assert (item["n_righted"], item["n_wronged"]) == (righted, wronged)
     assert {item["variant"] for item in found["differences"]} == {v for v, _ in one}
     assert len(found["flips"]) == sum((one[key][1] == 1) != (two[key][1] == 1) for key in one) > 0
+    assert found["changed"] == [{"key": "centralize.fuse.eta", "before": 2.5, "after": 0.8}]
     after = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     assert after == before
 
