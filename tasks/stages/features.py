@@ -17,6 +17,7 @@ from pose2id.errors import DataError, ParamsError
 from pose2id.extractors.base import NO_SIDE, Extractor
 from pose2id.extractors.families import PRECOMPUTED, Side
 from pose2id.machine import compute_on_one_thread, machine_kind
+from pose2id.speed import keep_freed_memory
 from tasks.stages.base import LOADING, Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.params import FeaturesParams, Params
@@ -48,6 +49,7 @@ def run_shard(job: Job) -> ShardReport:
     if job.params.features.extractor == PRECOMPUTED:
         return _take_precomputed(job)
     compute_on_one_thread()
+    keep_freed_memory()
     with LOADING:
         extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
     sources = _originals(job) | _generated(job)

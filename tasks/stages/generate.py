@@ -7,9 +7,10 @@ import hashlib
 import io
 import json
 import logging
+import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from PIL import Image
 
 from pose2id.generation.base import Generator
 from pose2id.machine import compute_on_one_thread, machine_kind
+from pose2id.speed import keep_freed_memory
 from tasks.stages.base import LOADING, Job, ShardReport, jobs
 from tasks.stages.poses import read_poses
 from tasks.tables import schema
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
     from pose2id.choices import Device
 
 log = logging.getLogger(__name__)
+# The cheapest of the settings that keep files small: docs/measured.md has the others.
+ENCODING: Final[dict[str, dict[str, Any]]] = {
+    "png": {"compress_type": zlib.Z_RLE},
+    "jpeg": {"quality": 95, "subsampling": 0},
+    "webp": {"lossless": True, "method": 0, "quality": 0},
+}
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
@@ -46,6 +54,7 @@ def run_shard(job: Job) -> ShardReport:
     images = _images_of_shard(job)
     pose_ids, keypoints = read_poses(job.layout)
     compute_on_one_thread()
+    keep_freed_memory()
     with LOADING:
         generator = load_generator(params, job.root, job.params.runtime.device)
     seeds = {
@@ -138,13 +147,8 @@ def noise_seed(params: GenerateParams, image_id: str, pose_id: int) -> int:
 
 def encode(picture: NDArray[np.uint8], file_format: str) -> bytes:
     """A picture `(H, W, 3) uint8` RGB as the bytes of an image file."""
-    options: dict[str, dict[str, object]] = {
-        "png": {"compress_level": 6},
-        "jpeg": {"quality": 95, "subsampling": 0},
-        "webp": {"lossless": True},
-    }
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format=file_format, **options[file_format])
+    Image.fromarray(picture).save(buffer, format=file_format, **ENCODING[file_format])
     return buffer.getvalue()
 
 
@@ -153,11 +157,12 @@ def _batches(rows: list[dict[str, str]], size: int) -> list[tuple[dict[str, str]
 
 
 def _settings(params: GenerateParams) -> dict[str, object]:
-    """What shapes a picture besides weights, reference, pose and seed.
+    """What shapes a picture and its file besides weights, reference, pose and seed.
 
     The batch's size is the shape of every product, which decides the last bits.
     """
-    return params.model_dump(include={"solver", "steps", "guidance_scale", "format", "batch_size"})
+    names = {"solver", "steps", "guidance_scale", "format", "batch_size"}
+    return {**params.model_dump(include=names), "encoding": ENCODING[params.format]}
 
 
 def _images_of_shard(job: Job) -> pa.Table:

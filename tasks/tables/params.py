@@ -243,7 +243,7 @@ class FeaturesParams(_Section):
     output: Text | None = None
     dim: Annotated[int, Field(ge=1, le=65536)] | None = None
     input: InputSpecParams | None = None
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
 
     @field_validator("extractor")
     @classmethod

@@ -17,7 +17,13 @@ from pose2id.devices import resolve_device
 from pose2id.errors import DataError, MissingDependencyError, ParamsError, WeightsError
 from pose2id.extractors.base import InputSpec
 from pose2id.extractors.batching import extract
-from pose2id.extractors.efficientnet import INPUT_SPEC, from_weights, shipped_weights
+from pose2id.extractors.efficientnet import (
+    INPUT_SPEC,
+    from_weights,
+    load_network,
+    shipped_weights,
+)
+from pose2id.extractors.lite0 import FoldedLite0
 from pose2id.extractors.preprocess import fingerprint, normalize
 from pose2id.extractors.registry import load_extractor
 
@@ -59,6 +65,16 @@ def test_lite0_gives_the_published_networks_features():
     assert feature.dtype == np.float32
     golden = np.load(Path(__file__).with_name("efficientnet_lite0_golden.npy"))
     assert np.abs(feature[0] - golden).max() < 1e-4
+
+
+@pytest.mark.parametrize("size", [(64, 32), (63, 37), (17, 16)])
+def test_folded_lite0_equals_the_published_network(size: tuple[int, int]):
+    network = load_network(shipped_weights())
+    x = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (2, 3, *size))).float()
+    with torch.inference_mode():
+        expected = network(x)
+        folded = FoldedLite0(network, *size)(x)
+    assert (folded - expected).abs().max() < 1e-4
 
 
 def test_lite0_batch_of_many_equals_batches_of_one(lite0):
