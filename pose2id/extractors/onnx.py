@@ -74,7 +74,7 @@ class OnnxExtractor:
         self, images: NDArray[np.uint8], sides: Sides | None = None
     ) -> NDArray[np.float32]:
         """Extracts features; see `pose2id.extractors.base.Extractor`."""
-        x = normalize(images, self.input_spec).astype(self._dtype, copy=False)
+        x = np.ascontiguousarray(normalize(images, self.input_spec), dtype=self._dtype)
         size = self._fixed_batch or len(x)
         chunks = [self._run(x[start : start + size], size) for start in range(0, len(x), size)]
         return np.concatenate(chunks)

@@ -61,7 +61,7 @@ class OpenVinoExtractor:
         self, images: NDArray[np.uint8], sides: Sides | None = None
     ) -> NDArray[np.float32]:
         """Extracts features; see `pose2id.extractors.base.Extractor`."""
-        x = normalize(images, self.input_spec)
+        x = np.ascontiguousarray(normalize(images, self.input_spec))
         # Own requests per call, so that several threads may share one extractor.
         n_streams = self._network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         requests = [self._network.create_infer_request() for _ in range(min(n_streams, len(x)))]
