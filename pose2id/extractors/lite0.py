@@ -129,7 +129,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class FoldedLite0(nn.Module):
-    """The same network for pictures of one size, 2.6 times as fast on a CPU (docs/measured.md).
+    """The same network for pictures of one size, nearly twice as fast on a CPU (docs/measured.md).
 
     Batch normalization and SAME padding are inside the convolutions, and what follows a
     convolution is done in place. Features differ from the published network's by about 1e-5 of
