@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -11,6 +14,7 @@ from pose2id.steps.chain import Chain, ChainRunner
 from pose2id.steps.registry import STEPS
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
+from tasks.tables.choice import applied
 from tasks.tables.feature_sets import load_feature_set
 from tasks.tables.neighbor_tables import KeptNeighbors, join_parts, search_part
 from tasks.tables.params import Params
@@ -20,7 +24,7 @@ from tasks.tables.store import sha256_hex, vector_column, write_table
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
     """One job per split, or one per worker of a cluster: its machines share the search."""
-    shared = params.runtime.on_cluster and _searches(params)
+    shared = params.runtime.on_cluster and _searches(params, Layout(root))
     return jobs("centralize", params, root, split, params.runtime.n_workers if shared else 1)
 
 
@@ -29,8 +33,8 @@ def run_shard(job: Job) -> ShardReport:
     if job.n_shards == 1:
         return _centralize(job.params, job.layout, job.split)
     split, n_rows = _Split(job.params, job.layout, job.split), 0
-    for before, k in _searches(job.params).items():
-        features = split.runner.run(job.split, before).features
+    for before, (k, steps) in _searches(job.params, job.layout).items():
+        features = split.runner.run(job.split, before, steps).features
         path = job.layout.neighbors(job.split, before)
         memory_mib = job.params.centralize.step("nfc").memory_mib
         n_rows += search_part(
@@ -43,7 +47,7 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     """Centralizes with the neighbours that several jobs have found."""
     if len(reports) > 1:
         layout = Layout(root)
-        for before in _searches(params):
+        for before in _searches(params, layout):
             join_parts(layout.neighbors(split, before), len(reports))
         _centralize(params, layout, split)
 
@@ -74,9 +78,11 @@ class _Split:
 def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
     """Writes one table per variant with steps of its own on features, rows in image id order."""
     images, notes = _Split(params, layout, split), list[str]()
-    producer = sha256_hex(params.centralize.model_dump_json())
-    for variant, chain in params.feature_variants().items():
-        result = images.runner.run(split, chain)
+    for variant in params.feature_variants():
+        what = applied(params, layout, variant)
+        result = images.runner.run(split, what.chain, what.params)
+        more = [*what.notes, *result.notes]
+        producer = sha256_hex(params.centralize.tracklets, what.fingerprint)
         table = pa.table(
             {
                 "variant": [variant] * len(images.image_ids),
@@ -84,26 +90,35 @@ def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
                 "feature": vector_column(result.features),
             },
             schema=schema.centralized(result.features.shape[1]),
-        ).replace_schema_metadata({schema.NOTES: "\n".join(result.notes)})
+        ).replace_schema_metadata(
+            {schema.NOTES: "\n".join(more), schema.APPLIED: json.dumps(what.values)}
+        )
         write_table(layout.centralized(split) / f"{variant}.parquet", table, producer=producer)
-        notes += result.notes
+        notes += more
     n_rows = len(params.feature_variants()) * len(images.image_ids)
     notes += [f"{kept.n_known} neighbours as in the last run" for kept in images.kept]
     return ShardReport(n_rows, n_rows, notes=tuple(dict.fromkeys(notes)))
 
 
-def _searches(params: Params) -> dict[Chain, int]:
-    """The exact searches within the own set that can be shared: steps before it -> neighbours.
+def _searches(params: Params, layout: Layout) -> dict[Chain, tuple[int, Mapping[str, Any]]]:
+    """The exact searches within the own set that can be shared.
 
-    Only the first of a chain: a second one needs the first one's outcome.
+    Only the first of a chain: a second one needs the first one's outcome. Of two variants with the
+    same steps before it but other values, only the first one's is shared.
+
+    Returns:
+        The steps before a search -> how many neighbours, and the parameters of the steps.
     """
-    found: dict[Chain, int] = {}
-    for chain in params.feature_variants().values():
-        for place, name in enumerate(chain):
+    found: dict[Chain, tuple[int, Mapping[str, Any]]] = {}
+    for variant in params.feature_variants():
+        what = applied(params, layout, variant)
+        for place, name in enumerate(what.chain):
             asks_for = STEPS[name].own_neighbors
-            settings = params.centralize.step(name)
+            settings = what.params[name]
             if asks_for is not None:
                 if settings.search == "exact":
-                    found[chain[:place]] = max(found.get(chain[:place], 0), asks_for(settings))
+                    before = what.chain[:place]
+                    k, steps = found.get(before, (0, what.params))
+                    found[before] = max(k, asks_for(settings)), steps
                 break
     return found

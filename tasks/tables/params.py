@@ -48,6 +48,7 @@ from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
 from pose2id.extractors.families import family_of, options_of
 from pose2id.machine import n_cores
+from pose2id.steps.base import auto_keys
 from pose2id.steps.chain import Chain, check_chain, feature_chain, scoring_step
 from pose2id.steps.registry import SCORING_STEPS, STEPS
 from tasks.tables.yaml_file import read_yaml
@@ -338,7 +339,7 @@ class ReportParams(_Section):
 
 
 class TuneParams(_Section):
-    """What `pose2id tune` looks at on the train split."""
+    """What the stage `choose` and `pose2id tune` look at on the train split."""
 
     split: str = "train"
     steps: Annotated[tuple[str, ...], Field(max_length=20)] = ("camera_normalize", "fuse", "nfc")
@@ -493,6 +494,18 @@ class Params(_Section):
             if role not in ("own", *self.references):
                 raise ValueError(
                     f"centralize.{name}.reference is {role!r}, but there is no such split"
+                )
+            keys = auto_keys(self.centralize.step(name))
+            if keys and name not in self.tune.steps:
+                raise ValueError(
+                    f"centralize.{name}.{keys[0]} is auto, but tune.steps lacks {name!r}, so "
+                    "nobody chooses it: add the step there, or give a value"
+                )
+            if keys and self.tune.split not in self.splits:
+                raise ValueError(
+                    f"centralize.{name}.{keys[0]} is auto, but tune.split is {self.tune.split!r}, "
+                    f"which is not among splits ({', '.join(self.splits)}): name a split of other "
+                    "people there; without one name the gallery, and the safe chain is taken"
                 )
         return self
 
