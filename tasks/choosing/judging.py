@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.choices import Search
-from pose2id.errors import DataError, ParamsError
+from pose2id.errors import DataError
 from pose2id.features import Floats
 from pose2id.labels import UNKNOWN
 from pose2id.protocols import rules_of
@@ -61,15 +61,14 @@ class Judged:
 
 
 def check_split(params: Params, layout: Layout) -> None:
-    """Refuses a split that is scored, or that has no labels.
+    """Refuses a split that there is not, that is scored, or that has no labels.
 
     Raises:
-        ParamsError: The split is not known.
-        NoEvidenceError: It is scored, or has no labels.
+        NoEvidenceError: It is so.
     """
     split = params.tune.split
     if split not in params.splits:
-        raise ParamsError(
+        raise NoEvidenceError(
             f"tune.split is {split!r}, which is not among splits ({', '.join(params.splits)})"
         )
     if split in (params.score.query, params.score.gallery):
@@ -151,12 +150,12 @@ def evidence_rows(judged: Judged, chain: Chain, settings: list[Candidate]) -> li
 def make_rounds(images: Images, params: Params) -> list[Round]:
     """A few pictures of everyone ask at once, for all other pictures of everyone and distractors.
 
-    A query is one picture per person and camera, by hash. In its round it is not in the gallery at
-    all: were it only hidden from its own ranking, gallery pictures would have absorbed it by NFC,
-    and NFC would look better than it is. For the same reason no more pictures of a person ask
-    together than `tune.queries_per_person`: they absorb each other, too. Each person keeps at least
-    half of the pictures in the gallery. Where a protocol is across modalities, one asks for the
-    other.
+    Queries are pictures of every person, by hash; those of one round are of different cameras. In
+    its round a query is not in the gallery at all: were it only hidden from its own ranking,
+    gallery pictures would have absorbed it by NFC, and NFC would look better than it is. For the
+    same reason no more pictures of a person ask together than `tune.queries_per_person`: they
+    absorb each other, too. Each person keeps at least half of the pictures in the gallery. Where a
+    protocol is across modalities, one asks for the other.
 
     Args:
         images: The split.
@@ -193,15 +192,17 @@ def _queries(images: Images, asking: NDArray[np.bool_], params: Params) -> list[
     seed, cameras = params.tune.seed, images.features.cameras
     rows = np.flatnonzero(asking & (images.people != UNKNOWN)).tolist()
     n_pictures = Counter(images.people.tolist())
-    one_per_camera: dict[int, dict[int, int]] = {}
-    for row in sorted(rows, key=lambda row: _hash(seed, "query", images.image_ids[row])):
-        one_per_camera.setdefault(int(images.pids[row]), {}).setdefault(int(cameras[row]), row)
     rounds: list[list[int]] = [[] for _ in range(MAX_ROUNDS)]
-    for pid, by_camera in one_per_camera.items():
+    asking_cameras: dict[tuple[int, int], list[int]] = {}  # of a round and person
+    for row in sorted(rows, key=lambda row: _hash(seed, "query", images.image_ids[row])):
+        pid, camera = int(images.pids[row]), int(cameras[row])
         at_once = min(params.tune.queries_per_person, n_pictures[pid] // 2)
-        for number, row in enumerate(by_camera.values()):
-            if at_once and number < at_once * MAX_ROUNDS:
-                rounds[number // at_once].append(row)
+        for number, queries in enumerate(rounds):
+            taken = asking_cameras.setdefault((number, pid), [])
+            if len(taken) < at_once and camera not in taken:
+                taken.append(camera)
+                queries.append(row)
+                break
     return [sorted(queries) for queries in rounds if queries]
 
 

@@ -131,7 +131,8 @@ class Evidence:
     def choose(self, among: Sequence[Candidate] | None = None) -> Verdict:
         """The mildest setting near the best, each of whose steps adds something beyond luck.
 
-        A step that does not is not considered any more, and the choice is made anew without it.
+        Where there is none, the step of the mildest one that adds least for sure is not considered
+        any more, and the choice is made anew without it.
 
         Args:
             among: The settings to choose from, None for all. A step that all of them have stays.
@@ -143,12 +144,12 @@ class Evidence:
         while True:
             best = self.best_of(left)
             near = [c for c in left if self._within_one_error(c, best)]
-            chosen = min(near, key=lambda candidate: candidate.mildness)
-            free = [step for step in chosen.chain if step not in nothing.chain]
-            lows = {step: self.gain(chosen.without(step), chosen).low for step in free}
-            if all(low >= 0 for low in lows.values()):
+            lows = {c: self._lows(c, nothing) for c in near}
+            sure = [c for c in near if all(low >= 0 for low in lows[c].values())]
+            chosen = min(sure or near, key=lambda candidate: candidate.mildness)
+            if sure:
                 break
-            worst = min(lows, key=lambda step: lows[step])
+            worst = min(lows[chosen], key=lambda step: lows[chosen][step])
             for candidate in (item for item in left if worst in item.chain):
                 why[candidate] = f"what {worst} adds may be luck"
             left = [candidate for candidate in left if worst not in candidate.chain]
@@ -163,6 +164,11 @@ class Evidence:
             chosen = nothing
         why[chosen] = "chosen"
         return Verdict(chosen, why)
+
+    def _lows(self, candidate: Candidate, nothing: Candidate) -> dict[str, float]:
+        """The lower end of what each free step of a setting adds to it."""
+        free = [step for step in candidate.chain if step not in nothing.chain]
+        return {step: self.gain(candidate.without(step), candidate).low for step in free}
 
     def best_of(self, among: Sequence[Candidate]) -> Candidate:
         """The best of some settings, the mildest of equals."""

@@ -81,7 +81,6 @@ def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
     for variant in params.feature_variants():
         what = applied(params, layout, variant)
         result = images.runner.run(split, what.chain, what.params)
-        more = [*what.notes, *result.notes]
         producer = sha256_hex(params.centralize.tracklets, what.fingerprint)
         table = pa.table(
             {
@@ -91,10 +90,13 @@ def _centralize(params: Params, layout: Layout, split: str) -> ShardReport:
             },
             schema=schema.centralized(result.features.shape[1]),
         ).replace_schema_metadata(
-            {schema.NOTES: "\n".join(more), schema.APPLIED: json.dumps(what.values)}
+            {
+                schema.NOTES: "\n".join(result.notes),
+                schema.APPLIED: json.dumps({**what.values, "notes": what.notes}),
+            }
         )
         write_table(layout.centralized(split) / f"{variant}.parquet", table, producer=producer)
-        notes += more
+        notes += [*what.notes, *result.notes]
     n_rows = len(params.feature_variants()) * len(images.image_ids)
     notes += [f"{kept.n_known} neighbours as in the last run" for kept in images.kept]
     return ShardReport(n_rows, n_rows, notes=tuple(dict.fromkeys(notes)))

@@ -82,8 +82,8 @@ def _safe(
     params: Params, layout: schema.Layout, chains: list[Chain], reason: str
 ) -> list[dict[str, Any]]:
     """One row for each chain: drawings off, camera normalization where cameras are known."""
-    labels = read_labels(layout, params.tune.split)
-    n_cameras = count_cameras(labels.camids)
+    there = params.tune.split in params.splits
+    n_cameras = count_cameras(read_labels(layout, params.tune.split).camids) if there else 0
     rows = []
     for chain in chains:
         off = {"fuse"} | ({"camera_normalize"} if n_cameras < 2 else set())

@@ -127,7 +127,8 @@ def score_variants(
             max_rank=MAX_RANK,
         )
         id2, per_identity = _density(q, g, query, gallery)
-        notes = tuple(dict.fromkeys((*evaluation.notes, *notes_q, *notes_g, *more)))
+        chosen = values.pop("notes", ())
+        notes = tuple(dict.fromkeys((*evaluation.notes, *chosen, *notes_q, *notes_g, *more)))
         scored.append(Scored(name, chain, evaluation, id2, per_identity, values, notes))
     return scored
 

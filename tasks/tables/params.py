@@ -296,6 +296,19 @@ class _CentralizeSection(_StepSections):
 
     tracklets: Tracklets = "none"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_where_not_given(cls, raw: object) -> object:
+        """What the train split can decide, it decides, unless a value is given."""
+        if not isinstance(raw, dict):
+            return raw
+        filled = dict(raw)
+        for name, step in STEPS.items():
+            section = filled.get(name, {})
+            if step.choosable and isinstance(section, dict):
+                filled[name] = {**dict.fromkeys(step.choosable, "auto"), **section}
+        return filled
+
 
 if TYPE_CHECKING:
     CentralizeParams = _CentralizeSection
@@ -342,7 +355,7 @@ class TuneParams(_Section):
     """What the stage `choose` and `pose2id tune` look at on the train split."""
 
     split: str = "train"
-    steps: Annotated[tuple[str, ...], Field(max_length=20)] = ("camera_normalize", "fuse", "nfc")
+    steps: Annotated[tuple[str, ...], Field(max_length=20)] = ("fuse", "camera_normalize", "nfc")
     eta: tuple[Eta, Eta] = (0.25, 8.0)
     n_eta: Annotated[int, Field(ge=2, le=100)] = 6
     max_k: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -392,6 +405,8 @@ VARIANTS: dict[str, Chain] = {
     "ipg": ("fuse",),
     "ipg_nfc": ("fuse", "nfc"),
     "ipg_nfc_rerank": ("fuse", "nfc", "rerank"),
+    "all": ("fuse", "camera_normalize", "nfc"),
+    "all_rerank": ("fuse", "camera_normalize", "nfc", "rerank"),
 }
 
 
@@ -501,12 +516,12 @@ class Params(_Section):
                     f"centralize.{name}.{keys[0]} is auto, but tune.steps lacks {name!r}, so "
                     "nobody chooses it: add the step there, or give a value"
                 )
-            if keys and self.tune.split not in self.splits:
-                raise ValueError(
-                    f"centralize.{name}.{keys[0]} is auto, but tune.split is {self.tune.split!r}, "
-                    f"which is not among splits ({', '.join(self.splits)}): name a split of other "
-                    "people there; without one name the gallery, and the safe chain is taken"
-                )
+        if "split" in self.tune.model_fields_set and self.tune.split not in self.splits:
+            raise ValueError(
+                f"tune.split is {self.tune.split!r}, which is not among splits "
+                f"({', '.join(self.splits)}): name a split of other people; without one name the "
+                "gallery, and `auto` is the safe chain"
+            )
         return self
 
 
@@ -547,7 +562,7 @@ def with_features(params: Params, changes: dict[str, Any]) -> Params:
     features = {**kept, "options": dict(params.features.options), **changes}
     if "extractor" in changes and "options" not in changes:
         features["options"] = {}  # those of another family
-    raw = {**params.model_dump(by_alias=True), "features": features}
+    raw = {**params.model_dump(by_alias=True, exclude_unset=True), "features": features}
     return parse_params(raw, "the command line")
 
 

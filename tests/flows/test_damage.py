@@ -68,7 +68,7 @@ def ran(stages: Stages) -> Stages:
     for stage in CHAIN:
         for split in ("query", "gallery") if stage != "poses" else ("",):
             stages.stage(stage, split)
-    stages.set(splits=["query", "gallery"])
+    stages.set(splits=["query", "gallery"], tune__split="gallery")
     for stage in ("score", "report"):
         stages.stage(stage)
     return stages

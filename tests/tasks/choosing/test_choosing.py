@@ -18,7 +18,7 @@ from tests.tasks.choosing.projects import as_train, people
 from tests.tasks.factory import Spec
 
 REPOSITORY = Path(__file__).parents[3]
-CHAIN = ("camera_normalize", "fuse", "nfc")
+CHAIN = ("fuse", "camera_normalize", "nfc")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,13 @@ def test_a_query_is_never_in_the_gallery_that_it_asks(project: tuple[Path, Param
     images = load_images(Layout(root), "train")
     rounds = make_rounds(images, params)
     asked_with = [image for query, _ in rounds for image in query.image_ids]
-    assert len(asked_with) == len(set(asked_with)) == 8 * 3  # one per person and camera
+    assert 8 * 3 < len(asked_with) == len(set(asked_with)) <= 8 * 6  # two each, three times
     for query, gallery in rounds:
         assert sorted(query.image_ids + gallery.image_ids) == images.image_ids
         assert gallery.distractors.sum() == images.distractors.sum() > 0
         assert np.unique(query.pids, return_counts=True)[1].max() <= 2
+        of = list(zip(query.pids, query.features.cameras, strict=True))
+        assert len(of) == len(set(of))  # nobody asks twice with one camera
         assert evaluate_setting(query, gallery, Setting(), params)[0].valid.all()
 
 

@@ -117,10 +117,10 @@ def test_without_two_people_to_find_nothing_is_chosen(
 
 def test_a_variants_order_of_steps_holds(project: tuple[Path, Params]) -> None:
     _, params = project
-    assert considered_steps(params) == ("camera_normalize", "fuse", "nfc")
-    variants = {"base": (), "mine": ("fuse", "camera_normalize"), "white": ("whiten", "nfc")}
+    assert considered_steps(params) == ("fuse", "camera_normalize", "nfc")
+    variants = {"base": (), "mine": ("camera_normalize", "fuse"), "white": ("whiten", "nfc")}
     other = params.model_copy(update={"variants": variants})
-    assert considered_steps(other) == ("fuse", "camera_normalize", "whiten", "nfc")
+    assert considered_steps(other) == ("camera_normalize", "fuse", "whiten", "nfc")
 
 
 def test_the_file_given_is_what_is_changed_and_comments_stay(
@@ -146,8 +146,8 @@ def test_the_file_given_is_what_is_changed_and_comments_stay(
     [
         (Candidate(), "base"),
         (Candidate(("fuse",), 2.0), "ipg"),
-        (Candidate(("camera_normalize", "fuse"), 2.0), "tuned"),
-        (Candidate(("camera_normalize", "fuse", "nfc"), 0.5, 3), "tuned"),
+        (Candidate(("fuse", "camera_normalize"), 2.0), "tuned"),
+        (Candidate(("fuse", "camera_normalize", "nfc"), 0.5, 3), "all"),
     ],
 )
 def test_the_chain_becomes_a_variant_and_no_other_is_lost(
