@@ -23,7 +23,7 @@ from pose2id.labels import UNKNOWN
 from pose2id.protocols import rules_of
 from pose2id.steps.base import UNKNOWN_CAMERA, FindNeighbors, fresh_neighbors
 from pose2id.steps.chain import Chain
-from tasks.choosing.evaluation import Images, Setting, evaluate_setting
+from tasks.choosing.evaluation import Images, Setting, run_setting
 from tasks.choosing.rules import Candidate, Evidence
 from tasks.tables.choice import with_values
 from tasks.tables.labels import read_labels
@@ -289,10 +289,8 @@ def _average_precisions(
     query: Images, gallery: Images, setting: Setting, params: Params, searches: _KeptSearches
 ) -> NDArray[np.float64]:
     """AP of each query; where a step refers to the train split, the gallery stands for it."""
-    result, _ = evaluate_setting(
-        *(query, gallery, setting, params), lambda: gallery.features, searches
-    )
-    return result.ap
+    found = run_setting(query, gallery, setting, params, lambda: gallery.features, searches)
+    return found[0].ap
 
 
 def _before_nfc(candidate: Candidate) -> tuple[Chain, float]:

@@ -9,7 +9,7 @@ import pytest
 
 from pose2id.errors import DataError, Pose2IdError
 from tasks.choosing import judging
-from tasks.choosing.evaluation import evaluate_setting, load_images
+from tasks.choosing.evaluation import load_images, run_setting
 from tasks.choosing.judging import make_rounds
 from tasks.choosing.rules import Candidate
 from tasks.reporting.studies import write_studies_part
@@ -183,14 +183,14 @@ def test_protocol_search_and_reduce_are_those_of_the_project(
 
     def spy(query, gallery, setting, given, *others):
         seen.append((given.score.protocol, setting.params["fuse"].reduce))
-        return evaluate_setting(query, gallery, setting, given, *others)
+        return run_setting(query, gallery, setting, given, *others)
 
     def search(features, k, *, search, memory_mib):
         searches.append((search, k))
         return fresh(features, k, search="exact", memory_mib=memory_mib)
 
     fresh = judging.fresh_neighbors
-    monkeypatch.setattr(judging, "evaluate_setting", spy)
+    monkeypatch.setattr(judging, "run_setting", spy)
     monkeypatch.setattr(judging, "fresh_neighbors", search)
     tune(parse_params(raw), root, root / "params.yaml")
     assert set(seen) == {("none", "max")}
