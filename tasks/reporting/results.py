@@ -48,7 +48,7 @@ def results_section(tables: Tables, assets: Assets) -> Results:
     """Reads the scores and draws the CMC curves."""
     summary = tables.rows("SELECT * FROM summary")
     for row in summary:
-        row["words"] = _words(row)
+        row["words"] = done_in_words(row)
     by_name = {row["variant"]: row for row in summary}
     name = best_variant(tables)
     curves = _curves(tables)
@@ -68,7 +68,7 @@ def results_section(tables: Tables, assets: Assets) -> Results:
     )
 
 
-def _words(row: Row) -> str:
+def done_in_words(row: Row) -> str:
     """What was done for a variant, with the values that were given or chosen."""
     done = row["steps"] if row["applied"] is None else row["applied"]
     left_out = set(row["steps"]) - set(done) - set(SCORING_STEPS)

@@ -9,6 +9,7 @@ import pytest
 
 from pose2id.errors import DataError, ParamsError
 from pose2id.steps.fuse import STEP, FuseParams
+from tasks.reporting.results import done_in_words
 from tasks.stages.base import Job, load_stage
 from tasks.tables.choice import applied
 from tasks.tables.params import Params, parse_params
@@ -149,3 +150,11 @@ def test_auto_that_nobody_could_choose_is_refused(
 def test_auto_is_no_value_for_the_library() -> None:
     with pytest.raises(ParamsError, match=r"fuse\.eta is auto"):
         STEP.apply(None, FuseParams(eta="auto"), None)  # type: ignore[arg-type]
+
+
+def test_the_report_says_what_was_done_of_a_chain_and_what_was_left_out() -> None:
+    row = {"steps": ["fuse", "nfc", "rerank"], "eta": 8.0, "k1": None, "k2": None}
+    words = done_in_words({**row, "applied": ["fuse"]})
+    assert words.endswith("then k-reciprocal re-ranking (eta 8, nfc off)")
+    assert "neighbours" not in words.partition("re-ranking")[0]
+    assert "neighbours" in done_in_words({**row, "applied": ["fuse", "nfc"], "k1": 1, "k2": 1})
