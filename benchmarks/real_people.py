@@ -1,10 +1,10 @@
 """What each step is worth on real people: `python -m benchmarks.real_people --work FOLDER`.
 
-Feature networks x chains x generators on a dataset in the layout of Market-1501. eta and k are
-chosen on the people of `bounding_box_train`, whom nothing else of the table looks at: one query per
-person and camera, the other pictures are the gallery. Intervals are paired bootstraps of the
-queries against the base of the same network. Drawings and features are kept in the work folder, so
-that a second run takes seconds. Drawn pictures of real people stay there: never publish them.
+Feature networks x chains x generators on a dataset in the layout of Market-1501. Which steps a
+chain keeps, eta and k are what `auto` chooses, by the stage's own code, on the people of
+`bounding_box_train`, whom nothing else of the table looks at. Intervals are paired bootstraps of
+the queries against the base of the same network. Drawings and features are kept in the work folder,
+so that a second run takes minutes. Drawn pictures of real people stay there: never publish them.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ from pose2id.errors import DataError
 from pose2id.extractors import registry
 from pose2id.extractors.base import Extractor, InputSpec
 from pose2id.extractors.preprocess import resize
-from pose2id.features import l2_normalize
 from pose2id.generation.ipg import IpgGenerator
-from pose2id.metrics import Evaluation, FeatureDistances, evaluate
+from pose2id.labels import Labels
+from pose2id.metrics import Evaluation
 from pose2id.poses.standard import STANDARD_POSES
 from pose2id.steps.base import FeatureSet
-from pose2id.steps.chain import ChainRunner, scoring_step
-from pose2id.steps.fuse import FuseParams
-from pose2id.steps.nfc import NfcParams
-from pose2id.steps.registry import SCORING_STEPS
+from pose2id.steps.chain import Chain, feature_chain
+from tasks.choosing.evaluation import Images, Setting, evaluate_setting
+from tasks.choosing.judging import candidates, judge
+from tasks.choosing.rules import Candidate
+from tasks.stages.choose import SAFE_K
+from tasks.tables.choice import with_values
+from tasks.tables.params import parse_params
 
 BATCH: Final = 32
 TEST: Final = ("query", "gallery")
-ETAS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-KS: Final = (1, 2, 3, 4)
 ALL: Final = ("fuse", "camera_normalize", "nfc")
 CHAINS: Final = MappingProxyType(
     {
@@ -52,8 +53,19 @@ CHAINS: Final = MappingProxyType(
         "+ NFC": ("nfc",),
         "both without drawings": ("camera_normalize", "nfc"),
         "all three": ALL,
+        "all three, cameras before drawings": ("camera_normalize", "fuse", "nfc"),
         "all three + re-ranking": (*ALL, "rerank"),
         "base + re-ranking": ("rerank",),
+    }
+)
+SAFE: Final = "safe chain, without labels"
+DATASET: Final = MappingProxyType(
+    {
+        "name": "people",
+        "reader": "market1501",
+        "root": "people",
+        "licence": "see the dataset's authors",
+        "status": "academic",
     }
 )
 INTEL: Final = InputSpec(256, 128, channel_order="bgr", max_value=255.0)
@@ -79,6 +91,11 @@ class Side:
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
 
+    def images(self, features: FeatureSet) -> Images:
+        """The images with their features and labels."""
+        ids = [path.stem for path in self.paths]
+        return Images(ids, features, Labels(pids=self.pids, camids=self.camids, image_ids=ids))
+
     @cached_property
     def pictures(self) -> list[NDArray[np.uint8]]:
         """The decoded images, `(H, W, 3) uint8` each."""
@@ -95,20 +112,13 @@ def side_of(name: str, root: Path, records: Sequence[ImageRecord]) -> Side:
 
 
 def load_sides(root: Path, train_people: int) -> dict[str, Side]:
-    """Query and gallery of the test, and of the train split's first people."""
+    """Query and gallery of the test, and the train split's first people."""
     reader = MarketReader(distractor_pids=())
     sides = {name: side_of(name, root, reader.read_split(root, name).records) for name in TEST}
     records = reader.read_split(root, "train").records
     people = sorted({record.pid for record in records})[:train_people]
-    seen: set[tuple[int | None, int | None]] = set()
-    query, gallery = [], []
-    for record in records:
-        if record.pid in people:
-            key = (record.pid, record.camid)
-            (gallery if key in seen else query).append(record)
-            seen.add(key)
-    train = {"train query": query, "train gallery": gallery}
-    return sides | {name: side_of(name, root, rows) for name, rows in train.items()}
+    train = [record for record in records if record.pid in people]
+    return sides | {"train": side_of("train", root, train)}
 
 
 class Store:
@@ -202,53 +212,46 @@ class Scores:
     def __init__(
         self, store: Store, sides: dict[str, Side], extractor: Extractor, generator: IpgGenerator
     ) -> None:
-        self._sets = {name: store.features(extractor, generator, name) for name in sides}
-        self._sides = sides
+        self._params = parse_params({"splits": list(sides), "dataset": dict(DATASET)})
+        self._images = {
+            name: side.images(store.features(extractor, generator, name))
+            for name, side in sides.items()
+        }
 
-    def score(self, chain: Sequence[str], eta: float, k: int, prefix: str = "") -> Evaluation:
-        """Scores the test people, or with the prefix `train ` those of the train split."""
-        query, gallery = self._sides[f"{prefix}query"], self._sides[f"{prefix}gallery"]
-        runner = ChainRunner(
-            self._sets.__getitem__,
-            {"fuse": FuseParams(eta=eta), "nfc": NfcParams(k1=k, k2=k)},
-            {"gallery": gallery.name},
-        )
-        left, right = (runner.run(side.name, chain).features for side in (query, gallery))
-        last = scoring_step(chain)
-        if last is None:
-            distances = FeatureDistances(l2_normalize(left), l2_normalize(right))
-        else:
-            step = SCORING_STEPS[last]
-            distances = step.distances(left, right, step.params())[0]
-        return evaluate(
-            distances,
-            query_pids=query.pids,
-            gallery_pids=gallery.pids,
-            query_camids=query.camids,
-            gallery_camids=gallery.camids,
-            top_k=0,
-        )
+    def judge(self, chains: Sequence[Chain]) -> None:
+        """Judges every setting of some chains on the train people."""
+        train = self._images["train"]
+        self._settings = {chain: candidates(self._params, train, chain) for chain in chains}
+        everything = dict.fromkeys(item for found in self._settings.values() for item in found)
+        self._judged = judge(list(everything), train, self._params)
 
-    def choose(self, chain: Sequence[str]) -> tuple[float, int]:
-        """The eta and k of the best mAP on the train people."""
-        etas = ETAS if "fuse" in chain else ETAS[:1]
-        ks = KS if "nfc" in chain else KS[:1]
-        tried = [(self.score(chain, e, k, "train ").mAP, -e, -k) for e in etas for k in ks]
-        _, minus_eta, minus_k = max(tried)  # of equals the mildest
-        return -minus_eta, -minus_k
+    def choose(self, chain: Chain) -> Candidate:
+        """What `auto` stands for in a chain that was judged."""
+        return self._judged.evidence.choose(self._settings[chain]).chosen
+
+    def score(self, setting: Candidate, last: Chain = ()) -> Evaluation:
+        """Scores the test people."""
+        values = with_values(self._params.centralize.by_step(), setting.eta, setting.k)
+        both = Setting.both(setting.chain + last, **values)
+        query, gallery = (self._images[name] for name in TEST)
+        return evaluate_setting(query, gallery, both, self._params)[0]
 
 
 def rows_of(name: str, model: str, scores: Scores, chains: Sequence[str]) -> Iterator[str]:
     """The table's rows of one network with one generator."""
-    base = scores.score((), 1.0, 1)
-    for label in chains:
-        chain = CHAINS[label]
-        eta, k = scores.choose(tuple(step for step in chain if step != "rerank"))
-        found = scores.score(chain, eta, k)
+    base = scores.score(Candidate())
+    scores.judge([feature_chain(CHAINS[label]) for label in chains])
+    settings = {label: scores.choose(feature_chain(CHAINS[label])) for label in chains}
+    if "+ NFC" in chains:
+        settings[SAFE] = Candidate(("camera_normalize", "nfc"), k=SAFE_K)
+    for label, chosen in settings.items():
+        chain = CHAINS.get(label, ())
+        found = scores.score(chosen, chain[len(feature_chain(chain)) :])
         delta, low, high = paired_bootstrap(base.ap, found.ap)
-        chosen = [f"eta {eta:g}"] * ("fuse" in chain) + [f"k {k}"] * ("nfc" in chain)
+        values = {"fuse": f" eta {chosen.eta:g}", "nfc": f" k {chosen.k}"}
+        kept = ", ".join(step + values.get(step, "") for step in chosen.chain)
         yield (
-            f"| {name} | {model if 'fuse' in chain else '-'} | {label} | {', '.join(chosen)} "
+            f"| {name} | {model if 'fuse' in chain else '-'} | {label} | {kept or 'none'} "
             f"| {100 * found.mAP:.1f} | {100 * found.rank(1):.1f} "
             f"| {100 * delta:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] |"
         )
@@ -271,10 +274,10 @@ def main() -> None:
     store = Store(arguments.work, sides)
     lines = [
         f"{len(sides['query'].paths)} queries, {len(sides['gallery'].paths)} gallery images, "
-        f"protocol market; eta and k chosen on {len(np.unique(sides['train query'].pids))} other "
-        "people; in brackets the 95 % interval of the gain over base.",
+        f"protocol market; `auto` chosen on {len(np.unique(sides['train'].pids))} other people, "
+        f"{len(sides['train'].paths)} images; in brackets the 95 % interval of the gain over base.",
         "",
-        "| features | generator | chain | chosen | mAP | Rank-1 | gain in mAP |",
+        "| features | generator | chain | kept | mAP | Rank-1 | gain in mAP |",
         "|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)

@@ -98,6 +98,10 @@ SELECT * FROM read_parquet('data/ablation.parquet');
 CREATE VIEW tuning AS
 SELECT * FROM read_parquet('data/tuning/study.parquet');
 
+-- What the train split says of every setting of each variant's chain: what `auto` stands for.
+CREATE VIEW choice AS
+SELECT * FROM read_parquet('data/choice.parquet');
+
 -- What ran, when, and how it ended.
 CREATE VIEW runs AS
 SELECT * FROM read_parquet('data/runs.parquet');

@@ -61,7 +61,7 @@ def read_graph(text: str) -> dict[str, dict[str, set[str]]]:
 def _plain(path: str | dict[str, Any]) -> str:
     """A path without its options; what stands in ${...} is the same for every split."""
     name = path if isinstance(path, str) else next(iter(path))
-    for variable in ("${score.query}", "${score.gallery}"):
+    for variable in ("${score.query}", "${score.gallery}", "${tune.split}"):
         name = name.replace(variable, "${item.split}")
     return name
 

@@ -58,3 +58,5 @@ CameraNames = Literal["none", "names"]  # of one folder per person
 Runner = Literal["threads", "processes", "ray", "dask"]  # of shards
 Severity = Literal["warn", "quarantine", "fail"]  # of a row that is not as expected
 Consequence = Literal["warn", "fail"]  # of a result that is not as expected
+
+Auto = Literal["auto"]  # in place of a step's parameter: the train split decides

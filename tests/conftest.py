@@ -132,6 +132,8 @@ def small_project(target: Path) -> Project:
     )
     project.set(
         splits=["query", "gallery"],
+        tune__split="gallery",  # nobody else is there: the rest of `auto` is the safe chain
+        centralize__fuse__eta=8.0,
         shards=2,
         generate__steps=1,
         score__bootstrap_resamples=100,

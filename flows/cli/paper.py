@@ -79,7 +79,7 @@ def _run_stages(root: Path, params: Any) -> None:  # noqa: ANN401 - tasks.tables
 
     root.mkdir(parents=True, exist_ok=True)
     file = root / "params.yaml"
-    raw = params.model_dump(mode="json", by_alias=True)
+    raw = params.model_dump(mode="json", by_alias=True, exclude_unset=True)
     raw["features"]["options"] = dict(params.features.options)
     file.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
     for stage in STAGES:

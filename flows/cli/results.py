@@ -52,7 +52,7 @@ def print_results(root: Path) -> None:
 
     layout = Layout(root)
     rows = read_table(layout.results / "summary.parquet").to_pylist()
-    columns = ("variant", "mAP", "delta [95 % interval]", "Rank-1", "Rank-5", "mINP", "ID2")
+    columns = ("variant", "mAP", "delta [95 % interval]", "Rank-1", "Rank-5", "mINP", "ID2", "done")
     show_table(
         columns,
         [
@@ -64,6 +64,7 @@ def print_results(root: Path) -> None:
                 _percent(row["rank_5"]),
                 _percent(row["mINP"]),
                 row["id2"],
+                _done(row),
             )
             for row in rows
         ],
@@ -78,6 +79,12 @@ def print_results(root: Path) -> None:
         show(f"note: {first['note']}")
     show(f"report:    {layout.reports / 'index.html'}")
     show(f"database:  {layout.database}   (pose2id query --list)")
+
+
+def _done(row: Mapping[str, Any]) -> str:
+    """The steps on features that were done, with the values that were given or chosen."""
+    values = {"fuse": f" eta {row['eta'] or 0:g}", "nfc": f" k {row['k1']}/{row['k2']}"}
+    return ", ".join(step + values.get(step, "") for step in row["applied"] or ())
 
 
 def _spread(row: Mapping[str, Any]) -> str:

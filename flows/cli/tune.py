@@ -49,7 +49,7 @@ def main(
 
 def _show_evidence(choice: Choice) -> None:
     from flows.cli.console import show_table
-    from tasks.studies.choice import Candidate
+    from tasks.choosing.rules import Candidate
 
     rows = []
     for name, setting in (
@@ -61,7 +61,7 @@ def _show_evidence(choice: Choice) -> None:
         rows.append(
             (
                 *(name, ", ".join(setting.chain), setting.eta or None, setting.k or None),
-                *(choice.evidence.mean(setting), gain.delta, gain.low, gain.high),
+                *(choice.judged.evidence.mean(setting), gain.delta, gain.low, gain.high),
             )
         )
     show_table(("", "steps", "eta", "k", "mAP", "gain", "low", "high"), rows)

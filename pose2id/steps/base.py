@@ -7,12 +7,12 @@ A chain is a list of steps' names. It begins with raw features and ends with uni
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from pose2id.choices import Search
+from pose2id.choices import Auto, Search
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, Ints
 
@@ -115,6 +115,7 @@ class Surroundings:
 
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ class Step(Generic[P]):
         apply: The step: the set, its parameters and what else it may look at, to the set.
         transductive: Whether a feature's value depends on the other images.
         own_neighbors: How many neighbours within the own set it asks for, if it does.
+        choosable: The parameters that may be `auto`: the train split then decides, and may leave
+            the step out.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Step(Generic[P]):
     apply: Callable[[FeatureSet, P, Surroundings], FeatureSet]
     transductive: bool = True
     own_neighbors: Callable[[P], int] | None = None
+    choosable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +177,40 @@ def possible_k(step: str, name: str, k: int, n_others: int) -> tuple[int, tuple[
     return n_others, (note,)
 
 
-def check_range(step: str, name: str, value: float, low: float, high: float) -> None:
-    """Refuses a parameter that is not a number between two bounds, both allowed.
+def check_range(step: str, name: str, value: float | Auto, low: float, high: float) -> None:
+    """Refuses a parameter that is not a number between two bounds, both allowed; or `auto`.
 
     Raises:
         ParamsError: It is not.
     """
-    if not low <= value <= high:  # also false for NaN
+    if value != "auto" and not low <= value <= high:  # also false for NaN
         shown = str(value)[:24]  # whole numbers may have any number of digits
         raise ParamsError(f"{step}.{name} is {shown}; allowed: {low:g} to {high:g}.")
+
+
+def known(step: str, name: str, value: T | Auto) -> T:
+    """A parameter that may have been left to the train split, once it has a value.
+
+    Raises:
+        ParamsError: It has none yet.
+    """
+    if value == "auto":
+        raise ParamsError(
+            f"{step}.{name} is auto, and nobody has chosen its value; choose one on a train split, "
+            "or give one."
+        )
+    return value
+
+
+def auto_keys(params: Any) -> list[str]:  # noqa: ANN401 - each step has parameters of its own
+    """The parameters of a step that are left to the train split.
+
+    >>> from pose2id.steps.nfc import NfcParams
+    >>> auto_keys(NfcParams(k1="auto"))
+    ['k1']
+    """
+    names = [field.name for field in fields(params)]
+    return [name for name in names if getattr(params, name) == "auto"]
 
 
 MAX_K = 1000  # neighbours per image; more than any gallery has pictures of a person

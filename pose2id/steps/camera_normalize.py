@@ -7,13 +7,13 @@ arXiv 2502.10195. Shrinkage for cameras with few pictures is ours.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2id.arrays import Array, same_kind
-from pose2id.choices import Reference
+from pose2id.choices import Auto, Reference
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, check_features
 from pose2id.steps.base import (
@@ -23,6 +23,7 @@ from pose2id.steps.base import (
     Step,
     Surroundings,
     check_range,
+    known,
 )
 
 _EPSILON = 1e-6  # of a dimension's spread over the whole set: dead dimensions stay dead
@@ -35,10 +36,12 @@ class CameraNormalizeParams:
     Attributes:
         reference: The set whose pictures give each camera's mean and spread.
         shrinkage: How many pictures of the whole set are mixed into a camera's own.
+        use: Whether the step is done where a chain names it; `auto` is left to the train split.
     """
 
     reference: Reference = "gallery"
     shrinkage: float = 10.0
+    use: Literal["always"] | Auto = "always"
 
     __pydantic_config__: ClassVar = FORBID_UNKNOWN
 
@@ -143,6 +146,7 @@ def _apply(
     features: FeatureSet, params: CameraNormalizeParams, surroundings: Surroundings
 ) -> FeatureSet:
     """Drawings, which no camera took, are normalised as one more camera."""
+    known("camera_normalize", "use", params.use)
     other = surroundings.reference
     normalized = camera_normalize(
         features.features,
@@ -194,4 +198,5 @@ STEP = Step(
     source="Song et al., ICLR 2025, arXiv 2502.10195",
     params=CameraNormalizeParams,
     apply=_apply,
+    choosable=("use",),
 )

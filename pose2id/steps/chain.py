@@ -18,6 +18,7 @@ from pose2id.steps.base import (
 from pose2id.steps.registry import SCORING_STEPS, STEPS
 
 Chain = tuple[str, ...]
+_Bound = tuple[tuple[str, Any], ...]  # steps with their parameters
 ALL_STEPS: dict[str, Step[Any] | ScoringStep[Any]] = {**STEPS, **SCORING_STEPS}
 
 
@@ -109,14 +110,17 @@ class ChainRunner:
         """
         self._load, self._params, self._references = load, params, references
         self._find_neighbors = find_neighbors
-        self._done: dict[tuple[str, Chain], FeatureSet] = {}
+        self._done: dict[tuple[str, _Bound], FeatureSet] = {}
 
-    def run(self, split: str, chain: Sequence[str]) -> FeatureSet:
+    def run(
+        self, split: str, chain: Sequence[str], params: Mapping[str, Any] | None = None
+    ) -> FeatureSet:
         """The features of a split after a chain's steps.
 
         Args:
             split: Name of the split.
             chain: Names of steps; those at scoring are left to `distances`.
+            params: Step name -> its parameters, where they are not the runner's.
 
         Returns:
             The set, `features` of norm 1.
@@ -125,25 +129,32 @@ class ChainRunner:
             ParamsError: A step's `reference` names a split that the project does not have.
             DataError: Features are not usable.
         """
-        result = self._after(split, feature_chain(chain))
+        result = self._after(split, self._bound(feature_chain(chain), params))
         return result.with_features(l2_normalize(result.features))
 
-    def before(self, split: str, chain: Sequence[str], step: int) -> FeatureSet:
+    def before(
+        self, split: str, chain: Sequence[str], step: int, params: Mapping[str, Any] | None = None
+    ) -> FeatureSet:
         """The set that step number `step` of a chain receives."""
-        return self._after(split, tuple(chain[:step]))
+        return self._after(split, self._bound(chain[:step], params))
 
-    def _after(self, split: str, chain: Chain) -> FeatureSet:
+    def _bound(self, chain: Sequence[str], params: Mapping[str, Any] | None) -> _Bound:
+        given = {**self._params, **(params or {})}
+        return tuple((name, given.get(name) or STEPS[name].params()) for name in chain)
+
+    def _after(self, split: str, chain: _Bound) -> FeatureSet:
         key = (split, chain)
         if key not in self._done:
             self._done[key] = self._step(split, chain) if chain else self._load(split)
         return self._done[key]
 
-    def _step(self, split: str, chain: Chain) -> FeatureSet:
-        done, step = chain[:-1], STEPS[chain[-1]]
-        params = self._params.get(step.name) or step.params()
+    def _step(self, split: str, chain: _Bound) -> FeatureSet:
+        done, (name, params) = chain[:-1], chain[-1]
+        step = STEPS[name]
         features = self._after(split, done)
         reference = self._after(self._reference(split, step.name, params), done)
-        surroundings = Surroundings(reference, self._find_neighbors(split, done))
+        find_neighbors = self._find_neighbors(split, tuple(step for step, _ in done))
+        surroundings = Surroundings(reference, find_neighbors)
         return step.apply(features, params, surroundings)
 
     def _reference(self, split: str, step: str, params: Any) -> str:  # noqa: ANN401

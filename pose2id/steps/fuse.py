@@ -12,10 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.arrays import Array, same_kind
-from pose2id.choices import DrawingWeights, Reduce
+from pose2id.choices import Auto, DrawingWeights, Reduce
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, check_features, l2_normalize
-from pose2id.steps.base import FORBID_UNKNOWN, FeatureSet, Step, Surroundings, check_range
+from pose2id.steps.base import (
+    FORBID_UNKNOWN,
+    FeatureSet,
+    Step,
+    Surroundings,
+    check_range,
+    known,
+)
 
 
 @dataclass(frozen=True)
@@ -24,12 +31,12 @@ class FuseParams:
 
     Attributes:
         reduce: How the features of the drawings become one.
-        eta: Strength of the drawings; 0 leaves them out.
+        eta: Strength of the drawings; 0 leaves them out; `auto` is left to the train split.
         weights: What a drawing weighs: all the same, or by its likeness to the original.
     """
 
     reduce: Reduce = "mean"
-    eta: float = 8.0
+    eta: float | Auto = 8.0
     weights: DrawingWeights = "uniform"
 
     __pydantic_config__: ClassVar = FORBID_UNKNOWN
@@ -133,6 +140,7 @@ def _check_weights(weights: Array | None, shape: tuple[int, ...]) -> Floats:
 
 
 def _apply(features: FeatureSet, params: FuseParams, surroundings: Surroundings) -> FeatureSet:
+    eta = known("fuse", "eta", params.eta)
     drawings, weights = features.drawings, features.drawing_weights
     done = replace(features, drawings=None, drawing_weights=None)
     if drawings is None or not drawings.shape[1]:
@@ -142,7 +150,7 @@ def _apply(features: FeatureSet, params: FuseParams, surroundings: Surroundings)
     if params.weights == "identity_similarity":
         likeness = np.maximum(_cosines(features.features, drawings), 0)
         weights = likeness if weights is None else likeness * weights
-    fused = fuse(features.features, drawings, reduce=params.reduce, eta=params.eta, weights=weights)
+    fused = fuse(features.features, drawings, reduce=params.reduce, eta=eta, weights=weights)
     n_drawings = drawings.shape[0] * drawings.shape[1]
     notes = [f"fuse: {left_out} of {n_drawings} drawings left out"] if left_out else []
     return done.with_features(fused, *notes)
@@ -164,4 +172,5 @@ STEP = Step(
     params=FuseParams,
     apply=_apply,
     transductive=False,
+    choosable=("eta",),
 )

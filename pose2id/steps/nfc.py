@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2id.arrays import same_kind
-from pose2id.choices import Search
+from pose2id.choices import Auto, Search
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, check_features, l2_normalize
 from pose2id.steps.base import (
@@ -22,6 +22,7 @@ from pose2id.steps.base import (
     Step,
     Surroundings,
     check_range,
+    known,
     possible_k,
 )
 
@@ -36,14 +37,14 @@ class NfcParams:
     """Parameters of `nfc`.
 
     Attributes:
-        k1: Neighbours that may be absorbed.
-        k2: How near the way back must be; more than k1 counts as k1.
+        k1: Neighbours that may be absorbed; `auto` is left to the train split.
+        k2: How near the way back must be; more than k1 counts as k1; or `auto`.
         search: How neighbours are found.
         memory_mib: Bound on the search's working memory.
     """
 
-    k1: int = 2
-    k2: int = 2
+    k1: int | Auto = 2
+    k2: int | Auto = 2
     search: Search = "exact"
     memory_mib: int = 256
 
@@ -160,13 +161,14 @@ def nfc(
 
 def _apply(features: FeatureSet, params: NfcParams, surroundings: Surroundings) -> FeatureSet:
     matrix = l2_normalize(features.features)
-    k1, notes = possible_k("nfc", "k1", params.k1, len(matrix) - 1)
+    k1, k2 = known("nfc", "k1", params.k1), known("nfc", "k2", params.k2)
+    k1, notes = possible_k("nfc", "k1", k1, len(matrix) - 1)
     if not k1:
         return features.with_features(matrix, *notes)
     table = surroundings.find_neighbors(
         matrix, k1, search=params.search, memory_mib=params.memory_mib
     )
-    return features.with_features(nfc(matrix, k1, params.k2, neighbors=table), *notes)
+    return features.with_features(nfc(matrix, k1, k2, neighbors=table), *notes)
 
 
 STEP = Step(
@@ -175,5 +177,6 @@ STEP = Step(
     source="Pose2ID, CVPR 2025, arXiv 2503.00938, section 3.2",
     params=NfcParams,
     apply=_apply,
-    own_neighbors=lambda params: params.k1,
+    own_neighbors=lambda params: known("nfc", "k1", params.k1),
+    choosable=("k1", "k2"),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pose2id.steps.chain import describe
+from pose2id.steps.registry import SCORING_STEPS
 from tasks.reporting.assets import Asset, Assets
 from tasks.reporting.plots import cmc_plot
 from tasks.reporting.tables import Row, Tables
@@ -47,7 +48,7 @@ def results_section(tables: Tables, assets: Assets) -> Results:
     """Reads the scores and draws the CMC curves."""
     summary = tables.rows("SELECT * FROM summary")
     for row in summary:
-        row["words"] = describe(row["steps"])
+        row["words"] = done_in_words(row)
     by_name = {row["variant"]: row for row in summary}
     name = best_variant(tables)
     curves = _curves(tables)
@@ -65,6 +66,16 @@ def results_section(tables: Tables, assets: Assets) -> Results:
         cmc_alt="CMC curves. "
         + "; ".join(f"{key}: {100 * v[0]:.1f} % at rank 1" for key, v in curves.items()),
     )
+
+
+def done_in_words(row: Row) -> str:
+    """What was done for a variant, with the values that were given or chosen."""
+    done = row["steps"] if row["applied"] is None else row["applied"]
+    left_out = set(row["steps"]) - set(done) - set(SCORING_STEPS)
+    words = describe([step for step in row["steps"] if step not in left_out])
+    values = [f"{name} {row[name]:g}" for name in ("eta", "k1", "k2") if row[name] is not None]
+    off = [f"{step} off" for step in row["steps"] if step in left_out]
+    return words + (f" ({', '.join([*values, *off])})" if values or off else "")
 
 
 def _curves(tables: Tables) -> dict[str, list[float]]:

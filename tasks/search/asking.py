@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pose2id.errors import DataError
 from pose2id.features import l2_normalize
 from pose2id.steps.base import FeatureSet, Surroundings
-from pose2id.steps.chain import ChainRunner, feature_chain
+from pose2id.steps.chain import ChainRunner
 from pose2id.steps.registry import STEPS
+from tasks.tables.choice import applied
 from tasks.tables.feature_sets import load_feature_set
 from tasks.tables.params import Params
 from tasks.tables.schema import Layout
@@ -67,16 +68,17 @@ def fresh_feature(
     Raises:
         DataError: The picture is not usable, or the gallery comes from other networks.
     """
-    chain = feature_chain(params.chain(variant))
+    what = applied(params, layout, variant)
+    chain = what.chain
     picture = _described(layout, params, data, networks, drawn="fuse" in chain)
     gallery = ChainRunner(
         lambda split: load_feature_set(layout, split)[1],
-        params.centralize.by_step(),
+        what.params,
         params.references,
     )
-    notes = list(picture.notes)
+    notes = [*what.notes, *picture.notes]
     for place, name in enumerate(chain):
-        step, settings = STEPS[name], params.centralize.step(name)
+        step, settings = STEPS[name], what.params[name]
         role = getattr(settings, "reference", "own")
         if step.transductive and role == "own":
             notes.append(

@@ -23,6 +23,7 @@ STAGES: dict[str, bool] = {
     "generate": True,
     "features": True,
     "validate": True,
+    "choose": False,
     "centralize": False,
     "audit": False,
     "score": False,

@@ -6,7 +6,10 @@ change at once.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,6 +18,7 @@ from pose2id.steps.chain import Chain, ChainRunner
 from pose2id.steps.registry import STEPS
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
+from tasks.tables.choice import applied
 from tasks.tables.feature_sets import load_feature_set
 from tasks.tables.neighbor_tables import KeptNeighbors, join_parts, search_part
 from tasks.tables.params import Params
@@ -24,7 +28,7 @@ from tasks.tables.store import sha256_hex, vector_column, write_table
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
     """One job, or one per worker of a cluster: its machines share the search."""
-    shared = params.runtime.on_cluster and _searches(params)
+    shared = params.runtime.on_cluster and _searches(params, Layout(root))
     return jobs("centralize", params, root, split, params.runtime.n_workers if shared else 1)
 
 
@@ -34,10 +38,11 @@ def run_shard(job: Job) -> ShardReport:
         return _centralize_all(job.params, job.layout)
     n_rows = 0
     memory_mib = job.params.centralize.step("nfc").memory_mib
+    searches = _searches(job.params, job.layout)
     for name in job.params.splits:
         split = _Split(job.params, job.layout, name)
-        for before, k in _searches(job.params).items():
-            features = split.runner.run(name, before).features
+        for before, (k, steps) in searches.items():
+            features = split.runner.run(name, before, steps).features
             path = job.layout.neighbors(name, before)
             n_rows += search_part(
                 path, split.image_ids, features, k, memory_mib, job.shard, job.n_shards
@@ -50,7 +55,7 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
     if len(reports) > 1:
         layout = Layout(root)
         for name in params.splits:
-            for before in _searches(params):
+            for before in _searches(params, layout):
                 join_parts(layout.neighbors(name, before), len(reports))
         _centralize_all(params, layout)
 
@@ -94,9 +99,10 @@ def _centralize(params: Params, layout: Layout, split: str) -> tuple[int, list[s
         The number of images, and what to know of how the features came about.
     """
     images, notes = _Split(params, layout, split), list[str]()
-    producer = sha256_hex(params.centralize.model_dump_json())
-    for variant, chain in params.feature_variants().items():
-        result = images.runner.run(split, chain)
+    for variant in params.feature_variants():
+        what = applied(params, layout, variant)
+        result = images.runner.run(split, what.chain, what.params)
+        producer = sha256_hex(params.centralize.tracklets, what.fingerprint)
         table = pa.table(
             {
                 "variant": [variant] * len(images.image_ids),
@@ -104,25 +110,37 @@ def _centralize(params: Params, layout: Layout, split: str) -> tuple[int, list[s
                 "feature": vector_column(result.features),
             },
             schema=schema.centralized(result.features.shape[1]),
-        ).replace_schema_metadata({schema.NOTES: "\n".join(result.notes)})
+        ).replace_schema_metadata(
+            {
+                schema.NOTES: "\n".join(result.notes),
+                schema.APPLIED: json.dumps({**what.values, "notes": what.notes}),
+            }
+        )
         write_table(layout.centralized(split) / f"{variant}.parquet", table, producer=producer)
-        notes += result.notes
+        notes += [*what.notes, *result.notes]
     notes += [f"{kept.n_known} neighbours as in the last run" for kept in images.kept]
     return len(images.image_ids), list(dict.fromkeys(notes))
 
 
-def _searches(params: Params) -> dict[Chain, int]:
-    """The exact searches within the own set that can be shared: steps before it -> neighbours.
+def _searches(params: Params, layout: Layout) -> dict[Chain, tuple[int, Mapping[str, Any]]]:
+    """The exact searches within the own set that can be shared.
 
-    Only the first of a chain: a second one needs the first one's outcome.
+    Only the first of a chain: a second one needs the first one's outcome. Of two variants with the
+    same steps before it but other values, only the first one's is shared.
+
+    Returns:
+        The steps before a search -> how many neighbours, and the parameters of the steps.
     """
-    found: dict[Chain, int] = {}
-    for chain in params.feature_variants().values():
-        for place, name in enumerate(chain):
+    found: dict[Chain, tuple[int, Mapping[str, Any]]] = {}
+    for variant in params.feature_variants():
+        what = applied(params, layout, variant)
+        for place, name in enumerate(what.chain):
             asks_for = STEPS[name].own_neighbors
-            settings = params.centralize.step(name)
+            settings = what.params[name]
             if asks_for is not None:
                 if settings.search == "exact":
-                    found[chain[:place]] = max(found.get(chain[:place], 0), asks_for(settings))
+                    before = what.chain[:place]
+                    k, steps = found.get(before, (0, what.params))
+                    found[before] = max(k, asks_for(settings)), steps
                 break
     return found

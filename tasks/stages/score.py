@@ -48,6 +48,7 @@ class Scored:
     evaluation: Evaluation
     id2: float
     id2_per_identity: dict[int, float]
+    values: dict[str, Any]
     notes: tuple[str, ...]
 
 
@@ -110,8 +111,8 @@ def score_variants(
     scored = []
     for name, chain in params.variants.items():
         table = params.features_of(name)
-        q, notes_q = _features(layout, score.query, table)
-        g, notes_g = _features(layout, score.gallery, table)
+        q, _, notes_q = _features(layout, score.query, table)
+        g, values, notes_g = _features(layout, score.gallery, table)
         distances, more = chain_distances(q, g, chain, steps)
         evaluation = evaluate(
             distances,
@@ -126,19 +127,21 @@ def score_variants(
             max_rank=MAX_RANK,
         )
         id2, per_identity = _density(q, g, query, gallery)
-        notes = tuple(dict.fromkeys((*evaluation.notes, *notes_q, *notes_g, *more)))
-        scored.append(Scored(name, chain, evaluation, id2, per_identity, notes))
+        chosen = values.pop("notes", ())
+        notes = tuple(dict.fromkeys((*evaluation.notes, *chosen, *notes_q, *notes_g, *more)))
+        scored.append(Scored(name, chain, evaluation, id2, per_identity, values, notes))
     return scored
 
 
 def _features(
     layout: schema.Layout, split: str, variant: str
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Features of a variant, `(N, D) float32`, and the notes that its chain left."""
+) -> tuple[NDArray[np.float32], dict[str, Any], tuple[str, ...]]:
+    """Features of a variant, `(N, D) float32`, the steps done with their values, and notes."""
     path = layout.centralized(split) / f"{variant}.parquet"
     metadata = table_schema(path).metadata or {}
     notes = metadata.get(schema.NOTES, b"").decode().splitlines()
-    return vectors(read_table(path, ["feature"])), tuple(f"{split}: {note}" for note in notes)
+    values = json.loads(metadata.get(schema.APPLIED, b"{}"))
+    return vectors(read_table(path, ["feature"])), values, tuple(f"{split}: {n}" for n in notes)
 
 
 def _density(
@@ -165,6 +168,7 @@ def _summary(scored: list[Scored], query: Labels, gallery: Labels, params: Score
             {
                 "variant": item.name,
                 "steps": list(item.steps),
+                **item.values,
                 "reranked": scoring_step(item.steps) is not None,
                 "mAP": _number(result.mAP),
                 "mINP": _number(result.mINP),

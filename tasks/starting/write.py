@@ -36,7 +36,8 @@ def write_params(
     """
 
     def change(params: Any) -> None:  # noqa: ANN401 - ruamel's mapping
-        params["splits"] = inline([item.name for item in survey.splits])
+        names = [item.name for item in survey.splits]
+        params["splits"] = inline(names)
         dataset = params.setdefault("dataset", {})
         dataset.update(
             name=name,
@@ -50,6 +51,8 @@ def write_params(
         dataset["junk_pids"] = None
         for option in dataset.get("options") or {}:
             dataset["options"][option] = None
+        if params.setdefault("tune", {}).get("split", "train") not in names:
+            params["tune"]["split"] = survey.gallery  # nobody else is there: the safe chain
         params.setdefault("score", {}).update(
             query=survey.query, gallery=survey.gallery, protocol=survey.layout.protocol
         )

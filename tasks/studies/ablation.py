@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from pose2id.steps.base import auto_keys
 from pose2id.steps.chain import Chain, feature_chain
-from tasks.studies.evaluation import GALLERY, QUERY, Images, Setting, evaluate_setting, load_images
+from pose2id.steps.registry import STEPS
+from tasks.choosing.evaluation import GALLERY, QUERY, Images, Setting, evaluate_setting, load_images
 from tasks.tables import schema
+from tasks.tables.choice import applied
 from tasks.tables.feature_sets import load_feature_set
 from tasks.tables.params import Params
 from tasks.tables.store import write_table
@@ -42,7 +46,7 @@ def run_ablation(params: Params, root: Path, on_row: Callable[[], None] = lambda
     has_train = "train" in params.references
     load_train = (lambda: load_feature_set(layout, "train", tracklets)[1]) if has_train else None
     rows = []
-    for study, name, value, setting, n_drawings in settings(params, query, gallery):
+    for study, name, value, setting, n_drawings in settings(params, layout, query, gallery):
         q, g = (
             side if n_drawings is None else side.with_drawings(n_drawings)
             for side in (query, gallery)
@@ -65,30 +69,53 @@ def run_ablation(params: Params, root: Path, on_row: Callable[[], None] = lambda
     return table
 
 
-def settings(params: Params, query: Images, gallery: Images) -> Iterator[Row]:
-    """Every setting of the study, the base first."""
+def settings(
+    params: Params, layout: schema.Layout, query: Images, gallery: Images
+) -> Iterator[Row]:
+    """Every setting of the study, the base first; a variant's with what `auto` stands for."""
     yield "steps", "base", None, Setting(), None
+    steps = known_values(params, layout)
     chains = [chain for chain in params.variants.values() if chain]
     for step in used_steps(params):
-        yield "steps", f"{step}, {GALLERY} only", None, Setting(gallery=(step,)), None
-        yield "steps", f"{step}, {QUERY} only", None, Setting(query=(step,)), None
+        yield "steps", f"{step}, {GALLERY} only", None, Setting(gallery=(step,), params=steps), None
+        yield "steps", f"{step}, {QUERY} only", None, Setting(query=(step,), params=steps), None
         if (step,) not in chains:
-            yield "steps", f"{step}, both", None, Setting.both((step,)), None
+            yield "steps", f"{step}, both", None, Setting.both((step,), **steps), None
     for name, chain in params.variants.items():
         if chain:
-            yield "steps", name, None, Setting.both(chain), None
+            what = applied(params, layout, name)
+            both = what.chain + chain[len(feature_chain(chain)) :]
+            yield "steps", name, None, Setting.both(both, **what.params), None
     if "fuse" in used_steps(params):
-        fuse = params.centralize.step("fuse")
+        fuse = steps["fuse"]
         for n_drawings in range(1, query.n_drawings + 1):
-            yield "poses", "fuse", n_drawings, Setting.both(("fuse",)), n_drawings
+            yield "poses", "fuse", n_drawings, Setting.both(("fuse",), **steps), n_drawings
         for eta in ETAS:
-            yield "eta", "fuse", eta, Setting.both(("fuse",), fuse=replace(fuse, eta=eta)), None
+            values = {**steps, "fuse": replace(fuse, eta=eta)}
+            yield "eta", "fuse", eta, Setting.both(("fuse",), **values), None
     if "nfc" in used_steps(params):
-        nfc = params.centralize.step("nfc")
+        nfc = steps["nfc"]
         largest_k = min(MAX_K, len(query.image_ids) - 1, len(gallery.image_ids) - 1)
         for k in range(1, largest_k + 1):
             for label, chain in nfc_chains(params).items():
-                yield "k", label, k, Setting.both(chain, nfc=replace(nfc, k1=k, k2=k)), None
+                values = {**steps, "nfc": replace(nfc, k1=k, k2=k)}
+                yield "k", label, k, Setting.both(chain, **values), None
+
+
+def known_values(params: Params, layout: schema.Layout) -> dict[str, Any]:
+    """Each step's parameters: `auto` is what the first variant that does the step has, or 8 and 2.
+
+    A study of a step that every choice left out shows it at the published k and the default eta.
+    """
+    published = {name: STEPS[name].params() for name in STEPS}
+    found = {
+        name: replace(step, **{key: getattr(published[name], key) for key in auto_keys(step)})
+        for name, step in params.centralize.by_step().items()
+    }
+    for variant in reversed(params.feature_variants()):
+        what = applied(params, layout, variant)
+        found |= {name: what.params[name] for name in what.chain}
+    return found
 
 
 def used_steps(params: Params) -> list[str]:

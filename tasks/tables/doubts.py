@@ -27,7 +27,7 @@ def doubts_about(params: Params, layout: Layout, split: str) -> list[str]:
     for name, step in params.centralize.by_step().items():
         for key in ("k", "k1"):
             k = getattr(step, key, 0)
-            if name in used and k >= n_images:
+            if name in used and k != "auto" and k >= n_images:
                 found.append(
                     f"centralize.{name}.{key} is {k}, but split {split!r} has {n_images} image(s); "
                     f"at most {n_images - 1} neighbours are taken there"
@@ -49,7 +49,7 @@ def doubts_about(params: Params, layout: Layout, split: str) -> list[str]:
         if n_people < 2:
             found.append(
                 f"split {split!r} has {n_people} people with two images or more, and choosing "
-                "parameters takes two; the pipeline runs, pose2id tune will not"
+                "parameters takes two; the pipeline runs with the safe chain, pose2id tune will not"
             )
     if split == params.score.gallery and all(
         pid is None for pid in table.column("pid").to_pylist()

@@ -48,6 +48,7 @@ from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
 from pose2id.extractors.families import family_of, options_of
 from pose2id.machine import n_cores
+from pose2id.steps.base import auto_keys
 from pose2id.steps.chain import (
     Chain,
     check_chain,
@@ -301,6 +302,19 @@ class _CentralizeSection(_StepSections):
 
     tracklets: Tracklets = "none"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_where_not_given(cls, raw: object) -> object:
+        """What the train split can decide, it decides, unless a value is given."""
+        if not isinstance(raw, dict):
+            return raw
+        filled = dict(raw)
+        for name, step in STEPS.items():
+            section = filled.get(name, {})
+            if step.choosable and isinstance(section, dict):
+                filled[name] = {**dict.fromkeys(step.choosable, "auto"), **section}
+        return filled
+
 
 if TYPE_CHECKING:
     CentralizeParams = _CentralizeSection
@@ -352,10 +366,10 @@ class ReportParams(_Section):
 
 
 class TuneParams(_Section):
-    """What `pose2id tune` looks at on the train split."""
+    """What the stage `choose` and `pose2id tune` look at on the train split."""
 
     split: str = "train"
-    steps: Annotated[tuple[str, ...], Field(max_length=20)] = ("camera_normalize", "fuse", "nfc")
+    steps: Annotated[tuple[str, ...], Field(max_length=20)] = ("fuse", "camera_normalize", "nfc")
     eta: tuple[Eta, Eta] = (0.25, 8.0)
     n_eta: Annotated[int, Field(ge=2, le=100)] = 6
     max_k: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -405,6 +419,8 @@ VARIANTS: dict[str, Chain] = {
     "ipg": ("fuse",),
     "ipg_nfc": ("fuse", "nfc"),
     "ipg_nfc_rerank": ("fuse", "nfc", "rerank"),
+    "all": ("fuse", "camera_normalize", "nfc"),
+    "all_rerank": ("fuse", "camera_normalize", "nfc", "rerank"),
 }
 
 
@@ -523,6 +539,18 @@ class Params(_Section):
                 raise ValueError(
                     f"centralize.{name}.reference is {role!r}, but there is no such split"
                 )
+            keys = auto_keys(self.centralize.step(name))
+            if keys and name not in self.tune.steps:
+                raise ValueError(
+                    f"centralize.{name}.{keys[0]} is auto, but tune.steps lacks {name!r}, so "
+                    "nobody chooses it: add the step there, or give a value"
+                )
+        if "split" in self.tune.model_fields_set and self.tune.split not in self.splits:
+            raise ValueError(
+                f"tune.split is {self.tune.split!r}, which is not among splits "
+                f"({', '.join(self.splits)}): name a split of other people; without one name the "
+                "gallery, and `auto` is the safe chain"
+            )
         return self
 
 
@@ -563,7 +591,7 @@ def with_features(params: Params, changes: dict[str, Any]) -> Params:
     features = {**kept, "options": dict(params.features.options), **changes}
     if "extractor" in changes and "options" not in changes:
         features["options"] = {}  # those of another family
-    raw = {**params.model_dump(by_alias=True), "features": features}
+    raw = {**params.model_dump(by_alias=True, exclude_unset=True), "features": features}
     return parse_params(raw, "the command line")
 
 

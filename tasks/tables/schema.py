@@ -14,6 +14,7 @@ TABLE_FOLDERS = (
     *("index", "keypoints", "generated", "features", "quality", "centralized", "audit", "results"),
 )
 NOTES = b"pose2id.notes"  # in a file's metadata: what its reader should know, a line each
+APPLIED = b"pose2id.applied"  # likewise: the steps that were done and their values, as JSON
 
 # An image that cannot be used, a file that is no image and is not meant to be one, and an image
 # that data/corrections.csv leaves out.
@@ -207,6 +208,11 @@ SUMMARY = pa.schema(
     [
         pa.field("variant", pa.string(), nullable=False),
         pa.field("steps", pa.list_(pa.string()), nullable=False),
+        # What was done of them: `auto` may leave a step out; eta, k1, k2 null without the step.
+        pa.field("applied", pa.list_(pa.string())),
+        pa.field("eta", pa.float64()),
+        pa.field("k1", pa.int32()),
+        pa.field("k2", pa.int32()),
         pa.field("reranked", pa.bool_(), nullable=False),
         pa.field("mAP", pa.float64()),
         pa.field("mINP", pa.float64()),
@@ -285,20 +291,23 @@ ABLATION = pa.schema(
     ]
 )
 
-TUNING = pa.schema(
+# What the train split says of every setting of each variant's chain.
+CHOICE = pa.schema(
     [
+        pa.field("chain", pa.list_(pa.string()), nullable=False),  # steps of a variant, on features
         pa.field("setting", pa.int32(), nullable=False),
-        pa.field("steps", pa.list_(pa.string()), nullable=False),
+        pa.field("steps", pa.list_(pa.string()), nullable=False),  # those that are done
         pa.field("eta", pa.float64(), nullable=False),  # 0 without fuse
         pa.field("k", pa.int32(), nullable=False),  # k1 and k2, 0 without nfc
-        pa.field("mAP", pa.float64(), nullable=False),  # mean over people
-        pa.field("below_best", pa.float64(), nullable=False),
-        pa.field("below_best_error", pa.float64(), nullable=False),  # standard error over people
-        pa.field("gain", pa.float64(), nullable=False),  # over base
-        pa.field("gain_low", pa.float64(), nullable=False),  # ends of the 95 % interval
-        pa.field("gain_high", pa.float64(), nullable=False),
+        pa.field("mAP", pa.float64()),  # mean over people; null where nothing could be measured
+        pa.field("below_best", pa.float64()),
+        pa.field("below_best_error", pa.float64()),  # standard error over people
+        pa.field("gain", pa.float64()),  # over the chain without its free steps
+        pa.field("gain_low", pa.float64()),  # ends of the 95 % interval
+        pa.field("gain_high", pa.float64()),
         pa.field("best", pa.bool_(), nullable=False),
         pa.field("chosen", pa.bool_(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
         pa.field("n_people", pa.int32(), nullable=False),
         pa.field("n_queries", pa.int32(), nullable=False),
         pa.field("n_images", pa.int32(), nullable=False),
@@ -333,6 +342,7 @@ class Layout:
         self.data = root / "data"
         self.poses = self.data / "poses.parquet"
         self.results = self.data / "results"
+        self.choice = self.data / "choice.parquet"
         self.database = self.data / "pose2id.duckdb"
         self.corrections = self.data / "corrections.csv"
         self.label_errors = self.data / "audit" / "label_errors.parquet"

@@ -66,7 +66,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def ran(stages: Stages) -> Stages:
-    stages.set(splits=["query", "gallery"])
+    stages.set(splits=["query", "gallery"], tune__split="gallery")
     for stage in (*CHAIN, "score", "report"):
         for split in ("query", "gallery") if STAGES[stage] else ("",):
             stages.stage(stage, split)
@@ -128,7 +128,7 @@ def test_an_image_replaced_between_stages_never_gets_the_old_key(ran: Stages):
     assert not layout.index("query").exists()  # the next run indexes it anew
     image.write_bytes(original)
     ran.stage("index", "query")
-    ran.set(features__batch_size=32)
+    ran.set(features__batch_size=16)
     ran.stage("features", "query")
     assert tables(ran) == before
 

@@ -72,6 +72,8 @@ def params_of(spec: Spec = Spec(), **overrides: object) -> Params:
             "status": "open",
         },
         "poses": {"ids": list(range(1, spec.poses + 1))},
+        "centralize": {"fuse": {"eta": 8.0}, "nfc": {"k1": 2, "k2": 2}},
+        "tune": {"split": "gallery"},
         "score": {"top_k": TOP_K},
         "variants": {"base": [], "ipg": ["fuse"], "nfc": ["nfc"], "ipg_nfc": ["fuse", "nfc"]},
         "report": {"identities": 6, "ranked_queries": 4, "map_points": 200},
@@ -90,6 +92,7 @@ def write_project(root: Path, spec: Spec = Spec(), **overrides: object) -> Param
     drawings = [_drawing(number, spec) for number in range(min(64, 8 * spec.identities))]
     splits = [_query(spec), _gallery(spec)]
     _write_poses(layout, spec, rng)
+    write_table(layout.choice, schema.CHOICE.empty_table(), producer="t" * 64)
     variants: dict[str, dict[str, NDArray[np.float32]]] = {name: {} for name in VARIANTS}
     for split in splits:
         _write_index(layout, split, spec, params, drawings)

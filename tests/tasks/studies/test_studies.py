@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.choosing.evaluation import Setting, evaluate_setting, load_images
 from tasks.reporting.study_plots import plot_ablation, plot_tuning
 from tasks.stages import centralize, score
 from tasks.studies.ablation import run_ablation
-from tasks.studies.evaluation import Setting, evaluate_setting, load_images
 from tasks.studies.tune import tune
 from tasks.tables.params import Params, parse_params
 from tasks.tables.schema import Layout

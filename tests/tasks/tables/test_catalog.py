@@ -27,7 +27,7 @@ def test_every_table_of_a_finished_run_has_a_view(project):
     assert set(catalog.views) == {
         *("index", "rejects", "not_images", "keypoints", "poses", "generated", "features"),
         *("quality", "expectations", "centralized", "summary", "compared", "cmc", "queries"),
-        *("identities", "rankings", "runs", "dropped", "label_errors", "near_duplicates"),
+        *("identities", "rankings", "runs", "choice", "dropped", "label_errors", "near_duplicates"),
     }
     assert set(catalog.left_out) == BY_OTHER_COMMANDS
 

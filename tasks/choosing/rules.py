@@ -9,7 +9,7 @@ pictures: those of one person are hard or easy together.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,19 @@ class Gain:
     error: float
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """A choice.
+
+    Attributes:
+        chosen: The chosen setting.
+        why: What became of each setting, in words.
+    """
+
+    chosen: Candidate
+    why: Mapping[Candidate, str]
+
+
 class Evidence:
     """Each person's score under every setting, and the same people resampled."""
 
@@ -113,27 +126,52 @@ class Evidence:
     @property
     def best(self) -> Candidate:
         """The setting with the highest mean, the mildest of equals."""
-        return self._best(self.candidates)
+        return self.best_of(self.candidates)
 
-    def choose(self) -> Candidate:
+    def choose(self, among: Sequence[Candidate] | None = None) -> Verdict:
         """The mildest setting near the best, each of whose steps adds something beyond luck.
 
-        A step that does not is not considered any more, and the choice is made anew without it.
-        """
-        left = list(self.candidates)
-        while True:
-            best = self._best(left)
-            near = [c for c in left if self._within_one_error(c, best)]
-            chosen = min(near, key=lambda candidate: candidate.mildness)
-            lows = {step: self.gain(chosen.without(step), chosen).low for step in chosen.chain}
-            if all(low >= 0 for low in lows.values()):
-                break
-            worst = min(lows, key=lambda step: lows[step])
-            left = [candidate for candidate in left if worst not in candidate.chain]
-        nothing = Candidate()
-        return chosen if self.gain(nothing, chosen).low >= 0 else nothing
+        Where there is none, the step of the mildest one that adds least for sure is not considered
+        any more, and the choice is made anew without it.
 
-    def _best(self, among: Sequence[Candidate]) -> Candidate:
+        Args:
+            among: The settings to choose from, None for all. A step that all of them have stays.
+        """
+        found = list(self.candidates if among is None else among)
+        nothing = min(found, key=lambda candidate: candidate.mildness)
+        why: dict[Candidate, str] = {}
+        left = found
+        while True:
+            best = self.best_of(left)
+            near = [c for c in left if self._within_one_error(c, best)]
+            lows = {c: self._lows(c, nothing) for c in near}
+            sure = [c for c in near if all(low >= 0 for low in lows[c].values())]
+            chosen = min(sure or near, key=lambda candidate: candidate.mildness)
+            if sure:
+                break
+            worst = min(lows[chosen], key=lambda step: lows[chosen][step])
+            for candidate in (item for item in left if worst in item.chain):
+                why[candidate] = f"what {worst} adds may be luck"
+            left = [candidate for candidate in left if worst not in candidate.chain]
+        for candidate in left:
+            why[candidate] = (
+                "not milder than the chosen one, which is within one standard error of the best"
+                if candidate in near
+                else "below the best by more than one standard error"
+            )
+        if self.gain(nothing, chosen).low < 0:
+            why[chosen] = "what it adds to no step may be luck"
+            chosen = nothing
+        why[chosen] = "chosen"
+        return Verdict(chosen, why)
+
+    def _lows(self, candidate: Candidate, nothing: Candidate) -> dict[str, float]:
+        """The lower end of what each free step of a setting adds to it."""
+        free = [step for step in candidate.chain if step not in nothing.chain]
+        return {step: self.gain(candidate.without(step), candidate).low for step in free}
+
+    def best_of(self, among: Sequence[Candidate]) -> Candidate:
+        """The best of some settings, the mildest of equals."""
         top = max(self.mean(candidate) for candidate in among)
         equal = [c for c in among if self.mean(c) >= top - _ROUNDING]
         return min(equal, key=lambda candidate: candidate.mildness)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pose2id.choices import Tracklets
 from pose2id.errors import DataError
+from pose2id.features import Floats
 from pose2id.labels import UNKNOWN, Labels
 from pose2id.protocols import rules_of
 from pose2id.steps.base import FeatureSet, FindNeighbors, fresh_neighbors
@@ -124,7 +125,7 @@ def evaluate_setting(
     load_train: Callable[[], FeatureSet] | None = None,
     find_neighbors: Callable[[str, Chain], FindNeighbors] = lambda side, done: fresh_neighbors,
 ) -> tuple[Evaluation, float]:
-    """Scores a gallery for its queries under a setting.
+    """Scores a gallery for its queries under a setting, and how dense people are.
 
     Args:
         query: The queries.
@@ -138,7 +139,24 @@ def evaluate_setting(
     Returns:
         The evaluation, and ID2 over both sides without distractors.
     """
-    from pose2id.metrics import evaluate, identity_density
+    from pose2id.metrics import identity_density
+
+    result, q, g = run_setting(query, gallery, setting, params, load_train, find_neighbors)
+    people = np.concatenate([query.people, gallery.people])
+    known = people != UNKNOWN
+    return result, identity_density(np.concatenate([q, g])[known], people[known])[0]
+
+
+def run_setting(
+    query: Images,
+    gallery: Images,
+    setting: Setting,
+    params: Params,
+    load_train: Callable[[], FeatureSet] | None = None,
+    find_neighbors: Callable[[str, Chain], FindNeighbors] = lambda side, done: fresh_neighbors,
+) -> tuple[Evaluation, Floats, Floats]:
+    """As `evaluate_setting`; returns the evaluation, and the features of both sides."""
+    from pose2id.metrics import evaluate
 
     def load(side: str) -> FeatureSet:
         if side == "train" and load_train is not None:
@@ -163,6 +181,4 @@ def evaluate_setting(
         seed=params.score.seed,
         top_k=0,
     )
-    people = np.concatenate([query.people, gallery.people])
-    known = people != UNKNOWN
-    return result, identity_density(np.concatenate([q, g])[known], people[known])[0]
+    return result, q, g
