@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from pose2id.extractors.families import Side
 from pose2id.extractors.preprocess import fingerprint, normalize
 from pose2id.extractors.weights import find_file
 from pose2id.machine import n_cores
+
+# The second where OpenVINO's own message quotes bytes of the file that are no text.
+_OPENVINO_ERRORS: Final = (RuntimeError, UnicodeDecodeError)
 
 
 class OpenVinoExtractor:
@@ -101,7 +104,7 @@ def _compile(model: Path, weights: Path, spec: InputSpec, output: str | None) ->
     core = openvino.Core()
     try:
         network = core.read_model(model, weights)
-    except RuntimeError as error:
+    except _OPENVINO_ERRORS as error:
         raise WeightsError(f"{model} is not a readable OpenVINO network: {error}") from error
     shapes = [
         [size.get_length() if size.is_static else None for size in tensor.partial_shape]
@@ -120,6 +123,6 @@ def _compile(model: Path, weights: Path, spec: InputSpec, output: str | None) ->
                 "INFERENCE_NUM_THREADS": str(n_cores()),
             },
         )
-    except RuntimeError as error:
+    except _OPENVINO_ERRORS as error:
         raise WeightsError(f"{model} cannot run with one picture at a time: {error}") from error
     return compiled, number
