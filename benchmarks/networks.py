@@ -63,6 +63,9 @@ def main() -> None:
             dataset__status="academic",
             dataset__distractor_pids=[],
             generate__generator="none",
+            centralize__nfc__k1=2,
+            centralize__nfc__k2=2,
+            centralize__camera_normalize__use="always",
             variants=VARIANTS,
         )
         for name, (extractor, model, wants) in networks.items():
