@@ -115,7 +115,7 @@ def splits_of(stage: str) -> tuple[str, ...]:
 
 def prepare(project: Stages) -> dict[str, bytes]:
     """Runs every stage once; the tables."""
-    project.set(splits=list(SPLITS))
+    project.set(splits=list(SPLITS), tune__split="gallery")
     for stage in CHAIN:
         for split in splits_of(stage):
             project.stage(stage, split)

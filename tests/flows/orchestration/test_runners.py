@@ -34,7 +34,7 @@ def run(project: Stages) -> dict[str, bytes]:
 @pytest.fixture
 def expected(stages: Stages) -> dict[str, bytes]:
     """Bytes of a plain loop; the cache is emptied afterwards, but the queries' tables stay."""
-    stages.set(splits=["query", "gallery"])
+    stages.set(splits=["query", "gallery"], tune__split="gallery")
     stages.stages("poses")
     for split in ("query", "gallery"):
         stages.stage("index", split)

@@ -69,6 +69,7 @@ def project(stages: Stages) -> Stages:
         generate__model="models/ipg-small",
         features__input=None,
         splits=["query", "gallery"],
+        tune__split="gallery",
         generate__batch_size=2,
         features__batch_size=8,
     )
