@@ -146,7 +146,7 @@ def _show(found: Found, split: str) -> None:
 
     known = "not in the index" if found.query_id is None else f"{found.query_id} in the index"
     show_note(
-        f"{printable(found.name)} ({known}) against the {found.variant} features of {split}, "
+        f"{printable(found.name)} ({known}) against {split}, variant {found.variant}, "
         f"squared Euclidean distance: {'; '.join(found.notes)}"
     )
     verdicts = {None: "", True: "right", False: "wrong"}
