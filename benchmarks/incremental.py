@@ -88,13 +88,13 @@ def changes(project: Project, n_images: int, tiny: bool) -> dict[str, Callable[[
         "+1 % images": add,
         "1 image changed": change_image,
         "1 image removed": lambda: images()[-1].unlink(),
-        "eta 8 -> 1": lambda: project.set(centralize__fusion__eta=1.0),
+        "eta 8 -> 1": lambda: project.set(centralize__fuse__eta=1.0),
         "k1 2 -> 3": lambda: project.set(centralize__nfc__k1=3),
         "extractor's input changed": lambda: project.set(
             features__input={"height_px": 128, "width_px": 64}
         ),
         "all three changed back": lambda: project.set(
-            centralize__fusion__eta=8.0,
+            centralize__fuse__eta=8.0,
             centralize__nfc__k1=2,
             features__input=TINY["features__input"] if tiny else None,
         ),

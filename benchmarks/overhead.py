@@ -57,7 +57,7 @@ def measure(folder: Path, people: int) -> tuple[int, float, float, float]:
     """Number of images and seconds: plain, DVC, flow."""
     save_tiny_model(folder / "model")
     project = tiny_copy(folder / "project", folder / "model")
-    project.set(splits=["train", "query", "gallery"])  # as the demo
+    project.set(splits=["train", "query", "gallery"], tune__split="train")  # as the demo
     project.set("data/demo/params.yaml", test_identities=people)
     project.run("dvc", "repro", "data/demo/dvc.yaml:render")
     project.run("pose2id", "run")  # Prefect makes its database once, which is not counted
