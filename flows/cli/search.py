@@ -50,7 +50,7 @@ def main(
     """Ranks the gallery by likeness to the person of a picture, by the project's own chain."""
     import json
 
-    from flows.cli.console import show, show_note
+    from flows.cli.console import progress, show, show_note
     from flows.process.environment import leave_pandas_out
 
     leave_pandas_out()
@@ -81,7 +81,11 @@ def main(
             page = files.enter_context(new_file(html, "--html"))
         elif len(pictures) == 1 and not as_json:
             drawing = files.enter_context(new_file(out, "--out"))
-        lists = [(gallery.search(name, data, k), data) for name, data in pictures]
+        lists = []
+        with progress("search", len(pictures), "pictures") as advance:
+            for name, data in pictures:
+                lists.append((gallery.search(name, data, k), data))
+                advance(1)
         if as_json:
             show(json.dumps([as_data(found) for found, _ in lists], indent=2))
         else:
@@ -112,7 +116,8 @@ def _serve(gallery: Gallery, dataset_root: Path, port: int, k: int) -> None:
 
 
 def _pictures(image: Path, gallery: Gallery, dataset_root: Path) -> list[tuple[str, bytes]]:
-    """Name and bytes of each picture asked with."""
+    """Name and bytes of each picture asked with; of a folder, those that can be used."""
+    from flows.cli.console import printable, show_note
     from pose2id.datasets.images import IMAGE_SUFFIXES, decode_rgb, read_image_bytes, read_indexed
     from pose2id.errors import DataError
 
@@ -129,9 +134,13 @@ def _pictures(image: Path, gallery: Gallery, dataset_root: Path) -> list[tuple[s
         try:
             data = read_image_bytes(file)
             decode_rgb(data)
+            found.append((str(file), data))
         except DataError as error:
-            raise DataError(f"--image {file} {error}") from error
-        found.append((str(file), data))
+            if file == image:
+                raise DataError(f"--image {file} {error}") from error
+            show_note(f"left out: {printable(str(file))} {error}")
+    if not found:
+        raise DataError(f"--image {image} has no picture that can be used")
     return found
 
 

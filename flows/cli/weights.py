@@ -82,9 +82,12 @@ def convert(
 def _convert(source: Path, target: Path, *, half: bool) -> None:
     import torch
 
+    from flows.cli.console import progress
     from pose2id.generation.checkpoints import convert_official
+    from pose2id.generation.model import PARTS
 
     dtype = torch.float16 if half else torch.float32
-    fingerprint = convert_official(source, target, dtype=dtype)
+    with progress("convert", len(PARTS), "parts") as advance:
+        fingerprint = convert_official(source, target, dtype=dtype, on_part=lambda _: advance(1))
     show(f"{target} holds the model, fingerprint {fingerprint}")
     show(f"to use it, in params.yaml: generate.model: {target}, steps: 20, guidance_scale: 3.5")

@@ -139,6 +139,7 @@ def convert_official(
     *,
     config: IpgConfig | None = None,
     dtype: torch.dtype = torch.float32,
+    on_part: Callable[[str], None] = lambda part: None,
 ) -> str:
     """Rewrites the published files as our own folder, one part at a time.
 
@@ -147,6 +148,7 @@ def convert_official(
         target: Folder to write; created where needed.
         config: The sizes of the model; None means those of the published one.
         dtype: Precision on disk.
+        on_part: Called with the name of each part that was read.
 
     Returns:
         The fingerprint of the converted model.
@@ -160,6 +162,7 @@ def convert_official(
     def read(part: str) -> dict[str, Tensor]:
         state = read_official_part(source, part, config)
         check_state(skeleton.get_submodule(part), state, f"the published {part}")
+        on_part(part)
         return state
 
     return _write(config, read, target, dtype)

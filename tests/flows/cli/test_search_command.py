@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import yaml
@@ -61,6 +62,20 @@ def test_a_file_that_is_no_picture_is_named(search, tmp_path):
     assert result.exit_code == 2
     assert "--image notes.txt is not a readable picture" in result.stderr
     assert not (tmp_path / "ranked.png").exists()
+
+
+def test_a_file_of_a_folder_that_is_no_picture_is_left_out_and_named(search, tmp_path):
+    folder = tmp_path / "asked"
+    folder.mkdir()
+    (folder / "bad.jpg").write_text("no picture")
+    none = search("--image", "asked")
+    assert none.exit_code == 2
+    assert "has no picture that can be used" in none.stderr
+    shutil.copy(search.query, folder / "good.jpg")
+    result = search("--image", "asked")
+    assert result.exit_code == 0
+    assert "left out: asked/bad.jpg is not a readable picture" in result.stderr
+    assert "asked/good.jpg" in result.stderr
 
 
 def test_a_missing_file_is_named(search):
