@@ -322,7 +322,7 @@ def drawn_in(project: Project) -> list[str]:
 
 def wipe(project: Project) -> None:
     """Back to a project that has its images and has never run; Prefect's database may stay."""
-    keep = {project.root / "data" / "demo", project.root / "data" / "views.sql"}
+    keep = {project.root / "data" / name for name in ("demo", "views.sql", "corrections.csv")}
     keep |= {project.root / ".cache" / "prefect", project.root / ".cache" / "prefect-server.json"}
     gone = [*(project.root / "data").glob("*"), *(project.root / ".cache").glob("*")]
     gone += [project.root / name for name in ("reports", "dvc.lock", "drawn.txt")]

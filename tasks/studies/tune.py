@@ -103,7 +103,7 @@ def considered_steps(params: Params) -> Chain:
     >>> from pathlib import Path
     >>> from tasks.tables.params import load_params
     >>> considered_steps(load_params(Path("params.yaml")))
-    ('camera_normalize', 'fuse', 'nfc')
+    ('fuse', 'camera_normalize', 'nfc')
     """
     variants = [feature_chain(chain) for chain in params.variants.values()]
     order = list(dict.fromkeys([*params.tune.steps, *(s for chain in variants for s in chain)]))

@@ -156,6 +156,7 @@ def test_ctrl_c_ends_with_130(tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job's is ignored
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "looking\n"

@@ -52,9 +52,8 @@ def rows_of(ask, question):
     return json.loads(result.stdout)
 
 
-def test_there_are_ten_named_questions_that_read_like_questions():
-    assert len(QUESTIONS) == 10
-    assert len({question.name for question in QUESTIONS}) == 10
+def test_named_questions_read_like_questions():
+    assert len({question.name for question in QUESTIONS}) == len(QUESTIONS)
     assert all(question.text.endswith("?") for question in QUESTIONS)
 
 
@@ -174,7 +173,7 @@ def test_an_error_in_the_sql_is_one_message(ask, sql, message):
     assert result.exit_code == 2
     assert result.stderr.startswith("error: this SQL does not work")
     assert message in result.stderr
-    assert "centralized, cmc, compared, expectations" in result.stderr
+    assert "The views are centralized, " in result.stderr
     assert "Traceback" not in result.output
 
 
