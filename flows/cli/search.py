@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +59,7 @@ def main(
     from tasks.search.asking import networks_of
     from tasks.search.page import as_data, as_html
     from tasks.search.ranking import Gallery
+    from tasks.search.terminal import thumbnails
     from tasks.tables.schema import Layout
 
     parameters, root = load_project(params), Path()
@@ -89,8 +92,11 @@ def main(
         if as_json:
             show(json.dumps([as_data(found) for found, _ in lists], indent=2))
         else:
-            for found, _ in lists:
+            for found, data in lists:
                 _show(found, parameters.score.gallery)
+                if shows_pictures():
+                    columns = shutil.get_terminal_size().columns
+                    show(thumbnails(found, data, dataset_root, columns))
         if page is not None:
             page.write_text(as_html(lists, dataset_root), encoding="utf-8")
         if drawing is not None:
@@ -165,6 +171,11 @@ def _show(found: Found, split: str) -> None:
         for hit in found.hits
     ]
     show_table(("rank", "image_id", "pid", "camid", "distance", "verdict", "note"), rows)
+
+
+def shows_pictures() -> bool:
+    """Whether stdout is a terminal that says that it has 24-bit colour."""
+    return sys.stdout.isatty() and os.environ.get("COLORTERM") in ("truecolor", "24bit")
 
 
 def _draw(found: Found, data: bytes, dataset_root: Path, path: Path) -> None:

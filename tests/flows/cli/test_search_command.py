@@ -6,6 +6,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
+import flows.cli.search
 import tasks.search.asking
 from flows.cli.main import app
 from tests.tasks.factory import write_project
@@ -39,6 +40,18 @@ def test_the_ranked_list_is_printed_and_drawn(search, tmp_path):
     assert "(query/00003_c1s1_000002_00 in the index)" in result.stderr
     with Image.open(tmp_path / "found/list.png") as drawing:
         assert drawing.width > 4 * drawing.height // 2
+
+
+def test_a_terminal_with_colours_shows_as_many_pictures_as_fit(search, monkeypatch):
+    monkeypatch.setattr(flows.cli.search, "shows_pictures", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    result = search("--image", str(search.query), "-k", "4")
+    assert result.exit_code == 0, result.stderr
+    *pictures, names = result.stdout.splitlines()[-11:]
+    assert names.split() == ["query", "1", "right", "2", "right"]
+    assert all(line.count("\u2580") == 30 for line in pictures)
+    query, first = (line.split("\x1b[0m") for line in (pictures[0], pictures[5]))
+    assert query[0] != first[0]  # the upper half has another colour than the lower
 
 
 def test_an_image_id_finds_the_same_as_its_file(search):
