@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
 from flows.cli.results import as_markdown
+from flows.process.environment import REPORT_URL
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table
 
@@ -41,7 +43,8 @@ def show_results(layout: Layout, row: Mapping[str, Any], before: Mapping[str, An
     create_markdown_artifact(table, key="results", description="All variants, and the change")
     page = (layout.reports / "index.html").resolve()
     if page.is_file():
-        create_link_artifact(page.as_uri(), key="report", link_text="The report of this run")
+        address = os.environ.get(REPORT_URL, page.as_uri())
+        create_link_artifact(address, key="report", link_text="The report of this run")
 
 
 def show_failure(layout: Layout, address: str) -> None:

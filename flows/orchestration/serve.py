@@ -15,10 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flows.cli.console import show
-from flows.process.environment import SERVER_PASSWORD, make_prefect_home
+from flows.orchestration import report_server
+from flows.orchestration.report_server import HOST
+from flows.process.environment import REPORT_URL, SERVER_PASSWORD, make_prefect_home
 from flows.process.failure import WorkFailedError
 
-HOST = "127.0.0.1"
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
 POOL = "pose2id"
@@ -29,20 +30,24 @@ class ServeError(WorkFailedError):
 
 
 def serve(root: Path, port: int) -> None:
-    """Serves the deployments of prefect.yaml from this folder until stopped.
+    """Serves the deployments of prefect.yaml, and the report, from this folder until stopped.
 
     Args:
         root: The project's root folder.
-        port: Of the server, on loopback only.
+        port: Of the server, on loopback only; the report is served on the next one.
 
     Raises:
         ServeError: The server or the worker could not be started.
+        ReportServerError: The report's port is taken.
     """
     make_prefect_home()
     environment = serving_environment(root, port)
     signal.signal(signal.SIGTERM, _interrupt)
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        path = report_server.secret_path(environment["PREFECT_API_AUTH_STRING"])
+        report = stack.enter_context(report_server.served(root / "reports", port + 1, path))
+        environment[REPORT_URL] = report
         server = ["server", "start", "--host", HOST, "--port", str(port)]
         stack.enter_context(process(server, environment, root / ".cache" / "prefect-server.log"))
         wait_for_server(port)
@@ -57,6 +62,7 @@ def serve(root: Path, port: int) -> None:
             f"The page and the API ask for the password in {secret_file(root)}, which only you can "
             "read: who reaches the API can start code as you."
         )
+        show(f"The report is at {report}; who has this address can read it.")
         show(
             f"Start a run now: PREFECT_API_URL={environment['PREFECT_API_URL']} "
             f'PREFECT_API_AUTH_STRING="$(cat {secret_file(Path())})" '

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pose2id.speed import THREADS_THAT_SLEEP
 
+REPORT_URL = "POSE2ID_REPORT_URL"  # where `pose2id serve` has the report, for runs to link to
 SERVER_PASSWORD = Path(".cache", "prefect-password")  # below a project's root
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +21,8 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.orchestration import report_server
+from flows.orchestration.report_server import ReportServerError, secret_path
 from flows.orchestration.serve import ServeError, secret_file, serving_environment
 from tasks.tables.store import read_table
 from tests.conftest import Project
@@ -42,6 +47,38 @@ def test_a_password_of_the_users_own_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:mine")
     assert serving_environment(tmp_path, 4200)["PREFECT_API_AUTH_STRING"] == "me:mine"
     assert not secret_file(tmp_path).exists()
+
+
+def test_the_report_is_served_below_its_path_and_nothing_else_is(tmp_path):
+    reports, path = tmp_path / "reports", secret_path("pose2id:secret")
+    (reports / "pages").mkdir(parents=True)
+    (reports / "pages/data.html").write_text("data")
+    (reports / ".tmp-x").mkdir()
+    (reports / ".tmp-x/half.html").write_text("half")
+    (tmp_path / "private.txt").write_text("private")
+
+    def status(target: str) -> int:
+        address = urllib.parse.urlsplit(overview)
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+        connection.request("GET", target)
+        return connection.getresponse().status
+
+    with report_server.served(reports, 0, path) as overview:
+        assert status(path + "index.html") == 404  # no run has made it yet
+        (reports / "index.html").write_text("the report")
+        with urllib.request.urlopen(overview, timeout=10) as answer:
+            assert answer.read() == b"the report"
+        assert status(path + "pages/data.html") == 200
+        for target in ("/", "/index.html", path, path + "pages/", path + "../private.txt"):
+            assert status(target) == 404, target
+        assert status(path + "%2e%2e/private.txt") == 404
+        assert status(path + ".tmp-x/half.html") == 404
+        taken = int(overview.split(":")[2].split("/")[0])
+        with (
+            pytest.raises(ReportServerError, match="--port"),
+            report_server.served(reports, taken, path),
+        ):
+            pass
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://127.0.0.1:9", "gopher://x:1"])
@@ -159,6 +196,11 @@ def test_a_scheduled_run_goes_from_tick_to_result_and_a_second_is_refused(served
     assert {"results", "report"} <= {artifact["key"] for artifact in artifacts}
     table = next(artifact["data"] for artifact in artifacts if artifact["key"] == "results")
     assert "| ipg_nfc |" in table
+    link = next(artifact["data"] for artifact in artifacts if artifact["key"] == "report")
+    address = re.search(r"http://127\.0\.0\.1:\d+/\w+/index\.html", link)
+    assert address is not None, link
+    with urllib.request.urlopen(address[0], timeout=30) as page:
+        assert "Results" in page.read().decode()
     # Several shards of a stage are task runs of a flow run of their own below the stage's task run.
     names = {run["name"] for run in served.post("task_runs/filter", {})}
     assert {"score", "validate@query", "validate query 1/2", "validate query 2/2"} <= names
