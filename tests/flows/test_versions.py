@@ -13,6 +13,7 @@ import pytest
 from tasks.tables.store import read_table
 from tests.conftest import Project
 from tests.flows.conftest import COUNTS
+from tests.tasks.reporting.test_report import links_of
 
 
 def git(project: Project, *arguments: str) -> None:
@@ -45,6 +46,7 @@ def test_a_clone_with_a_pull_answers_queries_without_recomputing(
     )
     clone.run("dvc", "pull")
     assert clone.outs() == committed.outs()
+    assert all(file.is_file() for _, file, _ in links_of(clone.root / "reports"))
     sql = "SELECT variant, count(*) AS n FROM rankings GROUP BY variant ORDER BY variant"
     answer = clone.run("pose2id", "query", sql).stdout
     assert "ipg_nfc" in answer
