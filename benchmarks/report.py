@@ -1,9 +1,10 @@
 """Time, memory and page sizes of the report at full size, on tables of made-up people.
 
-    python -m benchmarks.report [--identities 5000]
+    python -m benchmarks.report [--identities 5000] [--gallery 2] [--poses 8]
 
 Each identity has 4 queries and 2 gallery pictures, each of them 8 generated pictures: the default
-is 20,000 queries and 240,000 generated pictures. The bounds are those a person at a laptop
+is 20,000 queries and 240,000 generated pictures; `--gallery 20 --poses 1` is 100,000 gallery
+images. The bounds are those a person at a laptop
 tolerates: 2 minutes, 1 GiB, 5 MB a page or script. The report runs in a process of its own, so that
 memory is that of the report alone.
 """
@@ -36,16 +37,17 @@ WRITE = """
 import sys
 from pathlib import Path
 from benchmarks.report import write_tables
-write_tables(Path(sys.argv[1]), int(sys.argv[2]))
+write_tables(Path(sys.argv[1]), *map(int, sys.argv[2:]))
 """
 
 
-def write_tables(root: Path, identities: int) -> None:
+def write_tables(root: Path, identities: int, gallery: int, poses: int) -> None:
     """Writes a project of made-up people and its params.yaml."""
     spec = Spec(
         identities=identities,
         queries_per_identity=4,
-        gallery_per_identity=2,
+        gallery_per_identity=gallery,
+        poses=poses,
         cameras=6,
         distractors=identities // 5,
         dim=512,
@@ -61,13 +63,16 @@ def main() -> None:
     """Writes the tables, builds the report, prints what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--identities", type=int, default=5000)
-    identities = parser.parse_args().identities
+    parser.add_argument("--gallery", type=int, default=2, help="gallery pictures of an identity")
+    parser.add_argument("--poses", type=int, default=8)
+    options = parser.parse_args()
+    sizes = [str(options.identities), str(options.gallery), str(options.poses)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         # Both in processes of their own: a child's peak memory begins at that of its parent.
-        subprocess.run([sys.executable, "-c", WRITE, folder, str(identities)], check=True)
+        subprocess.run([sys.executable, "-c", WRITE, folder, *sizes], check=True)
         n_bytes = sum(p.stat().st_size for p in (root / "data").rglob("*.parquet"))
-        print(f"{4 * identities} queries, tables of {n_bytes / 2**20:.0f} MiB", flush=True)
+        print(f"{4 * options.identities} queries, tables of {n_bytes / 2**20:.0f} MiB", flush=True)
         started = time.monotonic()
         process = subprocess.Popen([sys.executable, "-c", BUILD, folder])
         _, status, used = os.wait4(process.pid, 0)
