@@ -6,13 +6,15 @@ Each identity has 4 queries and 2 gallery pictures, each of them 8 generated pic
 is 20,000 queries and 240,000 generated pictures; `--gallery 20 --poses 1` is 100,000 gallery
 images. The bounds are those a person at a laptop
 tolerates: 2 minutes, 1 GiB, 5 MB a page or script. The report runs in a process of its own, so that
-memory is that of the report alone.
+memory is that of the report alone. Where Chromium is installed, it opens pages from disk and says
+when something was first to be seen.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ import time
 from pathlib import Path
 
 from tasks.reporting.provenance import params_yaml
+from tests.browser.chromium import MISSING, open_browser
 from tests.tasks.factory import Spec, write_project
 
 BUILD = """
@@ -38,6 +41,14 @@ import sys
 from pathlib import Path
 from benchmarks.report import write_tables
 write_tables(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+"""
+
+
+PAINT = """
+const done = arguments[0];
+const seen = () => performance.getEntriesByName("first-contentful-paint")[0];
+const look = () => seen() ? done(seen().startTime) : setTimeout(look, 20);
+look();
 """
 
 
@@ -83,11 +94,29 @@ def main() -> None:
         pages = {p.name: p.stat().st_size for p in loaded}
         largest = max(pages, key=pages.__getitem__)
         whole = sum(p.stat().st_size for p in (root / "reports").rglob("*") if p.is_file())
+        paints = first_paints(root / "reports")
     print(f"wall time      {wall_s:8.1f} s   (bound 120)")
     print(f"processor time {used.ru_utime + used.ru_stime:8.1f} s")
     print(f"peak memory    {used.ru_maxrss / 1024:8.0f} MiB (bound 1024)")
     print(f"largest file   {pages[largest] / 1e6:8.2f} MB  (bound 5; {largest})")
     print(f"whole report   {whole / 1e6:8.2f} MB in {len(pages)} pages and scripts")
+    print(f"first paint    {paints}")
+
+
+def first_paints(reports: Path) -> str:
+    """Milliseconds from opening a page to the first thing seen on it, median of three."""
+    if MISSING:
+        return MISSING
+    found = []
+    with open_browser() as browser:
+        for path in ("index.html", "pages/queries.html", "pages/people.html"):
+            times = []
+            for _ in range(3):
+                browser.get("about:blank")
+                browser.get((reports / path).as_uri())
+                times.append(browser.execute_async_script(PAINT))
+            found.append(f"{path} {statistics.median(times):.0f} ms")
+    return ", ".join(found)
 
 
 if __name__ == "__main__":

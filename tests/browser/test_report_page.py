@@ -1,8 +1,6 @@
 """The report in a real browser, opened from disk: it works, and it asks nobody anything."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -10,23 +8,10 @@ import pytest
 
 from tasks.reporting.pages import NAVIGATION
 from tasks.stages.report import merge, plan, run_shard
+from tests.browser.chromium import MISSING, WAIT_S, open_browser
 from tests.tasks.factory import Spec, write_project
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="pip install selenium")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium"),
-    pytest.mark.skipif(not DRIVER, reason="no driver: apt-get install chromium-driver"),
-]
-WAIT_S = 60
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +27,8 @@ def reports(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with tempfile.TemporaryDirectory() as profile:
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-        driver.set_page_load_timeout(WAIT_S)
-        driver.set_script_timeout(WAIT_S)
+    with open_browser() as driver:
         yield driver
-        driver.quit()
 
 
 @pytest.fixture
