@@ -54,14 +54,21 @@ class OnnxExtractor:
         self._path = model
         external = _external_files(model)
         self._session = _open(model, cuda)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shapes = [[n if isinstance(n, int) else None for n in tensor.shape] for tensor in inputs]
+        try:
+            inputs = self._session.get_inputs()
+            shapes = [[n if isinstance(n, int) else None for n in one.shape] for one in inputs]
+            types = [one.type for one in inputs]
+            given = [one.name for one in inputs]
+            names = [one.name for one in self._session.get_outputs()]
+        except UnicodeDecodeError as error:
+            raise WeightsError(
+                f"{model} is not a readable ONNX network: a name in it is no text"
+            ) from error
         check_input(model, shapes, input_spec)
-        if inputs[0].type not in _DTYPES:
-            raise WeightsError(f"{model} takes {inputs[0].type}; {' or '.join(_DTYPES)} is needed")
-        self._input, self._dtype = inputs[0].name, _DTYPES[inputs[0].type]
+        if types[0] not in _DTYPES:
+            raise WeightsError(f"{model} takes {types[0]}; {' or '.join(_DTYPES)} is needed")
+        self._input, self._dtype = given[0], _DTYPES[types[0]]
         self._fixed_batch = shapes[0][0]
-        names = [tensor.name for tensor in outputs]
         self._output = names[pick_output(model, [[name] for name in names], output)]
         black = np.zeros((1, input_spec.height_px, input_spec.width_px, 3), dtype=np.uint8)
         self.dim = check_dim(model, self(black).shape[1], dim)

@@ -56,6 +56,16 @@ def _onnx_file(path, batch="B", shape=(16, 8), outputs=("feature",), external=Fa
     return path
 
 
+def test_an_onnx_name_that_is_no_text_is_refused_in_words(tmp_path):
+    path = _onnx_file(tmp_path / "net.onnx")
+    for name in (b"pictures", b"feature"):
+        good = path.read_bytes()
+        path.write_bytes(good.replace(name, b"\xff" + name[1:]))
+        with pytest.raises(WeightsError, match="is not a readable ONNX network"):
+            load_extractor("onnx", model=path, input=TINY)
+        path.write_bytes(good)
+
+
 def _expected(pictures):
     """What the tiny network gives for TINY: BGR means times the matrix."""
     means = pictures[..., ::-1].astype(np.float64).mean(axis=(1, 2))
