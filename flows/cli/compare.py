@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.project import PARAMS_FILE, Params, as_given
+from flows.cli.project import PARAMS_FILE, Params, as_given, new_file
 from flows.process.privacy import load_project
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def main(
     from dataclasses import asdict
 
     from flows.cli.console import show
-    from flows.cli.search import new_file
     from pose2id.errors import ParamsError
-    from tasks.reporting.pages import TEMPLATES, fragment
+    from tasks.reporting.pages import page_of_its_own
     from tasks.studies.comparison import compare
 
     score = load_project(params).score
@@ -58,8 +57,7 @@ def main(
         else:
             _show(found, variant, n)
         if page is not None:
-            style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-            page.write_text(fragment("compare.html.j2", found=found, style=style), encoding="utf-8")
+            page.write_text(page_of_its_own("compare.html.j2", found=found), encoding="utf-8")
 
 
 def _results(root: Path, name: str) -> Results:
@@ -110,20 +108,15 @@ def _show(found: Comparison, variant: str | None, n: int) -> None:
         show("")
         show_table(
             (
-                "variant",
-                "query_id",
-                "first answer",
-                "AP before",
-                "AP after",
-                "rank before",
-                "after",
+                *("variant", "query_id", "first answer"),
+                *("AP before", "AP after", "rank before", "after"),
             ),
             [
                 (
                     *(
                         flip.variant,
                         flip.query_id,
-                        "became right" if flip.righted else "became wrong",
+                        "became " + ("right" if flip.righted else "wrong"),
                     ),
                     *(flip.ap_before, flip.ap_after, flip.rank_before, flip.rank_after),
                 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.project import PARAMS_FILE, Params, as_given
+from flows.cli.project import PARAMS_FILE, Params, as_given, new_file
 from flows.process.privacy import load_project
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ def main(
     import tempfile
 
     from flows.cli.console import show_note
-    from flows.cli.search import new_file
     from tasks.figures.sheet import SUFFIXES
     from tasks.reporting.tables import open_tables
     from tasks.tables.schema import Layout

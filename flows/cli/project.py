@@ -1,8 +1,11 @@
-"""The project a command works on: its folder, its parameters, and paths as they were given."""
+"""The project a command works on: its folder, its parameters, and files as they were named."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -40,3 +43,24 @@ def as_given(
 
 
 Params = Annotated[Path, typer.Option("--params", help="The parameters.", callback=as_given)]
+
+
+@contextlib.contextmanager
+def new_file(out: Path, option: str) -> Iterator[Path]:
+    """A temporary file that becomes an option's; where none can be, it says so before any work.
+
+    Raises:
+        DataError: No file can be written there.
+    """
+    from pose2id.errors import DataError
+    from tasks.tables.store import atomic_path
+
+    with contextlib.ExitStack() as stack:
+        try:
+            if out.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            temporary = stack.enter_context(atomic_path(out))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{option} {str(out)[:200]} cannot be written: {reason}") from error
+        yield temporary

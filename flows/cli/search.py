@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.project import PARAMS_FILE, Params, as_given
+from flows.cli.project import PARAMS_FILE, Params, as_given, new_file
 from flows.process.privacy import load_project
 
 if TYPE_CHECKING:
@@ -184,24 +182,3 @@ def _draw(found: Found, data: bytes, dataset_root: Path, path: Path) -> None:
 
     drawing = draw_ranked_list(decode_rgb(data), found, dataset_root)
     drawing.save(path, format="png")
-
-
-@contextlib.contextmanager
-def new_file(out: Path, option: str) -> Iterator[Path]:
-    """A temporary file that becomes an option's; where none can be, it says so before any work.
-
-    Raises:
-        DataError: No file can be written there.
-    """
-    from pose2id.errors import DataError
-    from tasks.tables.store import atomic_path
-
-    with contextlib.ExitStack() as stack:
-        try:
-            if out.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            temporary = stack.enter_context(atomic_path(out))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{option} {str(out)[:200]} cannot be written: {reason}") from error
-        yield temporary

@@ -64,6 +64,13 @@ def fragment(template: str, **values: Any) -> str:  # noqa: ANN401 - templates t
     return environment().get_template(template).render(**values)
 
 
+def page_of_its_own(template: str, **values: Any) -> str:  # noqa: ANN401 - templates take any value
+    """A page that needs no file beside it: the report's style is handed to it as `style`."""
+    return fragment(
+        template, style=(TEMPLATES / "report.css").read_text(encoding="utf-8"), **values
+    )
+
+
 def script_data(kind: str, number_: int | str, value: object) -> str:
     r"""A script that hands data to `report.js`: pages opened from disk cannot fetch.
 

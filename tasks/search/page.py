@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pose2id.datasets.images import decode_rgb, read_indexed
-from tasks.reporting.pages import TEMPLATES, fragment
+from tasks.reporting.pages import page_of_its_own
 from tasks.search.ranking import Found
 
 THUMB_PX = 160
@@ -48,8 +48,7 @@ def as_html(
         }
         for item, query in found
     ]
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return fragment("search.html.j2", lists=shown, style=style, form=form, message=message)
+    return page_of_its_own("search.html.j2", lists=shown, form=form, message=message)
 
 
 def as_data(found: Found) -> dict[str, Any]:
