@@ -11,7 +11,6 @@ import json
 import struct
 import zlib
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from PIL import Image
 
@@ -79,15 +78,6 @@ def mark_picture(data: bytes, file_format: str, mark: Mark) -> bytes:
         f"the picture of {mark.source_image_id} in pose {mark.pose_id} is not a {file_format} "
         "file; run the generate stage again: dvc repro --force generate"
     )
-
-
-def read_mark(data: bytes) -> dict[str, Any] | None:
-    """What a picture says about itself; `None` when it has no mark of ours."""
-    with Image.open(io.BytesIO(data)) as picture:
-        exif = picture.getexif()
-        ours = exif.get(_EXIF_SOFTWARE) == SOFTWARE
-        text = exif.get(_EXIF_DESCRIPTION) if ours else picture.info.get(TEXT_KEY)
-    return None if text is None else dict(json.loads(text))
 
 
 def to_jpeg(data: bytes, file_format: str, mark: Mark) -> bytes:

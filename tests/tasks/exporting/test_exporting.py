@@ -19,7 +19,7 @@ from tasks.exporting.source import SplitPictures, safe_stem
 from tasks.tables import schema
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table, write_table
-from tasks.tables.synthetic_mark import read_mark
+from tests.marks import read_mark
 from tests.tasks.factory import Spec, params_of, write_project
 
 SPEC = Spec(identities=3, gallery_per_identity=2, distractors=1, poses=3)

@@ -21,7 +21,7 @@ from tasks.stages.report import OUTS, merge, plan, run_shard
 from tasks.tables import schema
 from tasks.tables.schema import Layout
 from tasks.tables.store import read_table, write_table
-from tasks.tables.synthetic_mark import read_mark
+from tests.marks import read_mark
 from tests.tasks.factory import Spec, write_project
 
 SUMMARY = "data/results/summary.parquet"

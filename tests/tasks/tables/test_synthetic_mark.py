@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from pose2id.errors import DataError
-from tasks.tables.synthetic_mark import Mark, mark_picture, read_mark, to_jpeg
+from tasks.tables.synthetic_mark import Mark, mark_picture, to_jpeg
+from tests.marks import read_mark
 
 MARK = Mark("train/0002_c1s1_\u00e9<x>", 3, "ab" * 32, "cd" * 32)
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
