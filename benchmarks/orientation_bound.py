@@ -1,0 +1,131 @@
+"""What drawings give of what real pictures give: `python -m benchmarks.orientation_bound`.
+
+Two cameras photographed each person of the dataset from eight sides. What a perfect generator could
+give is measured with real pictures: the person's seven other sides by the same camera are fused
+into each query. In their place come the drawings of each generator; the share is their gain over
+base as a part of the bound's. Every row has the best eta for itself, the bound as well: so both are
+a little too good. The bound uses the labels, so it is no method.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.real_people import NAMES, Side, Store, load_extractor
+from pose2id.bootstrap import paired_bootstrap
+from pose2id.errors import DataError
+from pose2id.features import l2_normalize
+from pose2id.generation.ipg import IpgGenerator
+from pose2id.labels import Labels
+from pose2id.metrics import Evaluation, evaluate
+from pose2id.steps.fuse import fuse
+
+ETAS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+def load_side(root: Path) -> Side:
+    """All pictures of `root/train/<person>/<camera>_<orientation>.png`.
+
+    Raises:
+        DataError: There are none.
+    """
+    paths = tuple(sorted((root / "train").glob("*/*_*.png")))
+    if not paths:
+        raise DataError(f"there are no train/<person>/<camera>_<orientation>.png in {root}.")
+    people = [int(path.parent.name) for path in paths]
+    cameras = [int(path.stem.partition("_")[0]) for path in paths]
+    return Side("all", paths, np.array(people, np.int64), np.array(cameras, np.int64))
+
+
+def other_orientations(side: Side, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features of each picture's person by the same camera from all other sides, `(N, M, D)`."""
+    found = []
+    for row in range(len(features)):
+        same = (side.pids == side.pids[row]) & (side.camids == side.camids[row])
+        same[row] = False
+        found.append(features[same])
+    if len({len(rows) for rows in found}) != 1:
+        raise DataError("every person must be shown from as many sides by every camera.")
+    return np.stack(found)
+
+
+def score(
+    side: Side, own: NDArray[np.float32], fused: NDArray[np.float32] | None = None
+) -> Evaluation:
+    """Every picture once as the query, with all pictures as they are in the gallery."""
+    labels = Labels(pids=side.pids, camids=side.camids)
+    plain = l2_normalize(own)
+    query = plain if fused is None else fused
+    return evaluate(query, plain, query_labels=labels, gallery_labels=labels)
+
+
+def best(
+    side: Side, own: NDArray[np.float32], others: NDArray[np.float32]
+) -> tuple[float, Evaluation]:
+    """The eta with the highest mAP, and what it gives."""
+    tried = [(eta, score(side, own, l2_normalize(fuse(own, others, eta=eta)))) for eta in ETAS]
+    return max(tried, key=lambda found: found[1].mAP)
+
+
+def rows_of(
+    name: str, side: Side, store: Store, models: list[Path], networks: Path
+) -> Iterator[str]:
+    """The table's rows of one network."""
+    for number, folder in enumerate(models):
+        generator = IpgGenerator.load(
+            folder, steps=1, guidance_scale=1.0, batch_size=4, device="cpu"
+        )
+        features = store.features(load_extractor(name, networks, folder), generator, side.name)
+        assert features.drawings is not None
+        own = features.features
+        base = score(side, own)
+        bound_eta, bound = best(side, own, other_orientations(side, own))
+        room = bound.mAP - base.mAP
+        if number == 0 or name == "identity":
+            yield f"| {name} | - | base | | {100 * base.mAP:.1f} | | |"
+            yield _row(name, "-", "seven real sides", bound_eta, base, bound, room)
+        eta, drawn = best(side, own, np.asarray(features.drawings, np.float32))
+        yield _row(name, folder.name, "eight drawings", eta, base, drawn, room)
+
+
+def _row(
+    name: str, model: str, what: str, eta: float, base: Evaluation, found: Evaluation, room: float
+) -> str:
+    delta, low, high = (100 * value for value in paired_bootstrap(base.ap, found.ap))
+    share = 100 * (found.mAP - base.mAP) / room if room > 0 else float("nan")
+    return (
+        f"| {name} | {model} | {what} | {eta:g} | {100 * found.mAP:.1f} "
+        f"| {delta:+.1f} [{low:+.1f}, {high:+.1f}] | {share:.0f} % |"
+    )
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/col780"))
+    parser.add_argument("--networks", type=Path, default=Path("../shared/models/reid"))
+    parser.add_argument("--models", type=Path, nargs="+", default=[Path("models/ipg-small")])
+    parser.add_argument(
+        "--extractors", nargs="+", choices=NAMES, default=["0288", "osnet-x0.25", "0277"]
+    )
+    parser.add_argument("--work", type=Path, required=True, help="keeps drawings and features")
+    arguments = parser.parse_args()
+    side = load_side(arguments.data)
+    store = Store(arguments.work, {side.name: side})
+    etas = ", ".join(f"{eta:g}" for eta in ETAS)
+    print(f"{len(side.paths)} pictures of {len(np.unique(side.pids))} people; eta: {etas}\n")
+    print("| features | generator | fused | eta | mAP | gain | share of the bound's gain |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for name in arguments.extractors:
+        for line in rows_of(name, side, store, arguments.models, arguments.networks):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
