@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import typer
@@ -23,6 +24,8 @@ def main() -> None:
     require("pipeline", "prefect", purpose="A flow")
     make_prefect_home()
     server = start_unless_named()
+    if server is not None:
+        os.environ["PREFECT_API_URL"] = server.address
     leave_pandas_out()
     from flows.orchestration.pipeline import run_here
 

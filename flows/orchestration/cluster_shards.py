@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import as_completed
 from prefect.tasks import Task
 
-from flows.orchestration.clusters import cluster_note, cluster_task_runner, gpu_per_shard
+from flows.orchestration.clusters import cluster_task_runner, gpu_per_shard, unreachable
 from flows.orchestration.events import PARENT_TASK_RUN
 from flows.orchestration.jobs import OnDone, run_job
 from flows.orchestration.prefect_server import connect
@@ -42,6 +42,9 @@ def map_on_cluster(
 
     Returns:
         The reports, in the order of `jobs`.
+
+    Raises:
+        ClusterError: No cluster answers at `runtime.address`.
     """
     first = jobs[0]
     stage_name = f"{first.stage} {first.split}".strip()
@@ -54,6 +57,7 @@ def map_on_cluster(
         persist_result=False,
     )(run_job)
 
+    sent: list[Job] = []
     done: dict[Job, ShardReport] = {}
 
     @flow(
@@ -67,6 +71,8 @@ def map_on_cluster(
         """Submits every shard and waits for all of them."""
         with gpu_per_shard(runtime):
             futures = {shard_task.submit(job): job for job in jobs}
+        sent.extend(jobs)
+        log.info("%s: %d shards are sent; workers load their networks first", stage_name, len(jobs))
         progress = cast(UUID, create_progress_artifact(0.0, description=stage_name))
         for future in as_completed(list(futures)):
             job = futures[future]
@@ -80,10 +86,14 @@ def map_on_cluster(
         else:
             stage_flow()
 
-    log.info("%s: %s", stage_name, cluster_note(runtime))
     # Prefect would take over SIGTERM in the main thread, and then wait for running shards.
     with environment({"PREFECT_API_URL": connect()}), ThreadPoolExecutor(1) as pool:
-        pool.submit(run).result()
+        try:
+            pool.submit(run).result()
+        except (OSError, RuntimeError) as error:
+            if sent or not runtime.address:
+                raise
+            raise unreachable(runtime, error) from error
     return [done[job] for job in jobs]
 
 

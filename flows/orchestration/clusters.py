@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
+from flows.process.failure import WorkFailedError
 from pose2id.errors import MissingDependencyError
 from tasks.tables.params import RuntimeParams
+
+CONNECT_WITHIN_S: Final = 10.0
 
 
 def cluster_task_runner(runtime: RuntimeParams) -> Any:  # noqa: ANN401 - no common base class
@@ -29,7 +34,8 @@ def cluster_task_runner(runtime: RuntimeParams) -> Any:  # noqa: ANN401 - no com
             f"runtime.runner {name!r} needs an extra: pip install 'pose2id[{name}]'"
         ) from error
     if name == "ray":
-        local = {"num_cpus": runtime.n_workers, "include_dashboard": False}
+        # "local": never one that happens to run on this machine.
+        local = {"address": "local", "num_cpus": runtime.n_workers, "include_dashboard": False}
         options = {} if runtime.address else {**local, "configure_logging": False}
         return RayTaskRunner(address=runtime.address, init_kwargs=options)
     if runtime.address:
@@ -44,16 +50,52 @@ def cluster_task_runner(runtime: RuntimeParams) -> Any:  # noqa: ANN401 - no com
 
 
 def cluster_note(runtime: RuntimeParams) -> str:
-    """What happens before the first shard is done, which may take a while.
+    """What happens before the first shard begins, which takes a while.
 
     >>> cluster_note(RuntimeParams(runner="dask", workers=2))
-    'starting a local dask cluster of 2 worker(s); the first shard may take a minute or two'
+    'starting a local dask cluster of 2 worker(s), which takes half a minute'
     """
     if runtime.address:
         return f"connecting to the {runtime.runner} cluster at {runtime.address}"
     return (
-        f"starting a local {runtime.runner} cluster of {runtime.workers} worker(s); the first "
-        "shard may take a minute or two"
+        f"starting a local {runtime.runner} cluster of {runtime.n_workers} worker(s), which takes "
+        "half a minute"
+    )
+
+
+class ClusterError(WorkFailedError):
+    """The cluster cannot be reached."""
+
+
+def check_address(runtime: RuntimeParams) -> None:
+    """Refuses an address at which nobody listens: Ray would try for minutes, Dask for half of one.
+
+    Raises:
+        ClusterError: Nobody does.
+    """
+    place = urlsplit(f"//{(runtime.address or '').rpartition('//')[2]}")
+    try:
+        where = (place.hostname, place.port)
+    except ValueError:  # not host:port; the runner itself knows what it means
+        return
+    if None in where:
+        return
+    try:
+        socket.create_connection(where, CONNECT_WITHIN_S).close()
+    except OSError as error:
+        raise unreachable(runtime, error) from error
+
+
+def unreachable(runtime: RuntimeParams, error: Exception) -> ClusterError:
+    """The error for a cluster that cannot be reached, and what to look at."""
+    advice = {
+        "ray": "Has `ray start --head` run there? Where it asks for a token, this machine and all "
+        "nodes need RAY_AUTH_MODE=token and the same ~/.ray/auth_token.",
+        "dask": "Does `dask scheduler` run there?",
+    }[runtime.runner]
+    return ClusterError(
+        f"no {runtime.runner} cluster can be reached at {runtime.address}: {error}. {advice} "
+        "Or set runtime.address to null, and a cluster is started on this machine"
     )
 
 

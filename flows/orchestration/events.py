@@ -21,6 +21,7 @@ POLL_S = 0.2
 Event = dict[str, Any]
 # Kind -> what an event of it says.
 FACTS = {
+    "note": ("text",),
     "shards": ("n_shards", "retries"),
     "started": ("label",),
     "again": ("label", "text"),
@@ -43,8 +44,9 @@ def record_event(root: Path, kind: str, **facts: str | int) -> None:
 
     Args:
         root: The project's root folder.
-        kind: `shards` (with n_shards and retries), then for each shard `started` (label) and
-            `again`, `done` or `failed` (label and text), and `error` (text) of the stage.
+        kind: `note` (text) on the stage; `shards` (with n_shards and retries), then for each shard
+            `started` (label) and `again`, `done` or `failed` (label and text); `error` (text) of
+            the stage.
         facts: What belongs to the kind.
     """
     path = events_file(root)

@@ -59,6 +59,7 @@ class ShownShards:
         """
         self.reason: str | None = None
         self._path, self._stage, self._parent = events, stage, parent
+        self._log = get_run_logger()  # of the task run in which this is called
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(1)
         self._shown: Future[None]
@@ -99,6 +100,8 @@ class ShownShards:
         for event in follow(self._path, self._ended):
             if event["kind"] == "error":
                 self.reason = event["text"]
+            elif event["kind"] == "note":
+                self._log.info(event["text"])
             else:
                 yield event
 

@@ -12,7 +12,7 @@ from traceback import format_exception
 
 from flows.orchestration.events import record_event
 from flows.orchestration.jobs import OnDone, run_job
-from flows.process.environment import make_prefect_home
+from flows.process.environment import environment, make_prefect_home
 from flows.process.signals import start_worker
 from pose2id.errors import Pose2IdError
 from tasks.stages.base import Job, ShardReport
@@ -42,10 +42,7 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
         Exception: A shard failed more than `runtime.retries` times.
     """
     if runtime.on_cluster:
-        make_prefect_home()
-        from flows.orchestration.cluster_shards import map_on_cluster
-
-        return map_on_cluster(jobs, runtime, on_done)
+        return _map_on_cluster(jobs, runtime, on_done)
     n_workers = _n_workers(jobs[0], runtime)
     if len(jobs) > 1:
         root = Path(jobs[0].root)
@@ -67,6 +64,28 @@ def map_shards(jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone) -> 
                 done[job] = future.result()
                 on_done(job, done[job])
     return [done[job] for job in jobs]
+
+
+def _map_on_cluster(
+    jobs: Sequence[Job], runtime: RuntimeParams, on_done: OnDone
+) -> list[ShardReport]:
+    """Says at once what takes long; Prefect's server starts while Prefect and Ray are imported."""
+    from flows.orchestration.clusters import check_address, cluster_note
+    from flows.orchestration.temporary_server import start_unless_named
+
+    first = jobs[0]
+    note = f"{first.stage} {first.split}".strip() + f": {cluster_note(runtime)}"
+    log.info(note)
+    record_event(Path(first.root), "note", text=note)
+    check_address(runtime)
+    make_prefect_home()
+    server = start_unless_named()
+    with environment({} if server is None else {"PREFECT_API_URL": server.address}):
+        from flows.orchestration.cluster_shards import map_on_cluster
+
+        if server is not None:
+            server.wait()
+        return map_on_cluster(jobs, runtime, on_done)
 
 
 def run_with_retries(job: Job, retries: int) -> ShardReport:

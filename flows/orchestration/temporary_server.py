@@ -32,7 +32,11 @@ SETTINGS = {
 
 
 class TemporaryServer:
-    """A server that ends with this process; `PREFECT_API_URL` names it."""
+    """A server that ends with this process.
+
+    Attributes:
+        address: What `PREFECT_API_URL` must say before Prefect is imported.
+    """
 
     def __init__(self) -> None:
         """Starts it, and does not wait for it."""
@@ -56,7 +60,7 @@ class TemporaryServer:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         atexit.register(self._end)  # what Prefect registers later is done by then
-        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{self._port}/api"
+        self.address = f"http://127.0.0.1:{self._port}/api"
 
     def wait(self) -> None:
         """Waits until it answers, or has ended, or takes longer than it may."""
@@ -85,7 +89,12 @@ class TemporaryServer:
 
 
 def start_unless_named() -> TemporaryServer | None:
-    """Starts a server, unless the user's settings may name a lasting one."""
+    """Starts a server, unless the user's settings may name a lasting one.
+
+    Once Prefect is imported it has read its settings, and starts one itself where it needs to.
+    """
+    if "prefect" in sys.modules:
+        return None
     home = Path(os.environ["PREFECT_HOME"])
     variables = ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
     files = (home / "profiles.toml", Path("prefect.toml"), Path(".env"))

@@ -23,6 +23,7 @@ ALWAYS = {  # no telemetry
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 UNLESS_SET = {
+    "DASK_LOGGING__DISTRIBUTED": "warning",  # else a dozen lines per worker about its connections
     "HF_HUB_OFFLINE": "1",
     # What stages log is shown on a run's page; outside of a run it stays in the terminal.
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks",

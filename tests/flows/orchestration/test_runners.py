@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.orchestration.clusters import ClusterError
 from flows.orchestration.shards import map_shards
 from tasks.stages.base import STAGES, Job, ShardReport, load_stage
 from tasks.tables.params import load_params
@@ -73,6 +76,21 @@ def needs(runner: str) -> None:
     package = f"prefect_{runner}"
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"needs {package}: pip install 'pose2id[{runner}]'")
+
+
+@pytest.mark.parametrize(("runner", "scheme"), [("ray", ""), ("ray", "ray://"), ("dask", "tcp://")])
+def test_a_cluster_that_is_not_there_is_missed_at_once(
+    stages: Stages, runner: str, scheme: str, caplog
+):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"{scheme}127.0.0.1:{closed.getsockname()[1]}"
+    stages.set(runtime__runner=runner, runtime__address=address)
+    params = load_params(stages.root / "params.yaml")
+    jobs = load_stage("generate").plan(params, stages.root, "query")
+    caplog.set_level("INFO", "flows")
+    with pytest.raises(ClusterError, match=f"{re.escape(address)}.*refused"):
+        map_shards(jobs, params.runtime, lambda job, report: None)
+    assert caplog.messages == [f"generate query: connecting to the {runner} cluster at {address}"]
 
 
 class Slow:

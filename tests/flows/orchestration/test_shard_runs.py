@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentTaskRunId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentTaskRunId,
+    LogFilter,
+    LogFilterTaskRunId,
+)
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.context import TaskRunContext
 
@@ -99,6 +105,7 @@ def test_shards_end_in_the_states_that_were_told(tmp_path: Path, monkeypatch):
         path = events_file(tmp_path)
         assert path is not None
         with ShownShards(path, "generate query", parent) as shown:
+            record_event(tmp_path, "note", text="starting a cluster")
             record_event(tmp_path, "shards", n_shards=4, retries=4)
             for label in ("1/4", "2/4", "3/4", "4/4"):
                 record_event(tmp_path, "started", label=label)
@@ -118,6 +125,7 @@ def test_shards_end_in_the_states_that_were_told(tmp_path: Path, monkeypatch):
 
     parent, reason = parent_flow()
     assert reason == "the stage's reason"
+    assert "starting a cluster" in logged(parent)
     run, shards = below(parent)
     assert run.name == "generate query"
     assert run.state_name == "Failed"
@@ -131,6 +139,17 @@ def test_shards_end_in_the_states_that_were_told(tmp_path: Path, monkeypatch):
     messages = [shard.state.message or "" for shard in shards if shard.state]
     assert any("unusable" in message for message in messages)
     assert any("the process of this stage ended" in message for message in messages)
+
+
+def logged(task_run: UUID) -> list[str]:
+    """What the page of a task run says; logs are sent every two seconds."""
+    filtered = LogFilter(task_run_id=LogFilterTaskRunId(any_=[task_run]))
+    deadline = time.monotonic() + 60
+    with get_client(sync_client=True) as client:
+        while not (lines := client.read_logs(log_filter=filtered)):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    return [line.message for line in lines]
 
 
 def below(parent: UUID) -> tuple[FlowRun, list[TaskRun]]:
