@@ -30,6 +30,21 @@ def resolve_device(device: Device) -> torch.device:
     return torch.device(device)
 
 
+def product_device(device: str) -> torch.device:
+    """Where the products of large sets of features are computed: on a CUDA card, or on the CPU.
+
+    Args:
+        device: A name as in parameters, or any of torch's. `mps` stands for the CPU: no bound on
+            the error of its products is known.
+
+    Raises:
+        ParamsError: This machine has no CUDA card, and `cuda` was asked for.
+    """
+    if device in ("auto", "mps"):
+        return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
+    return resolve_device("cuda") if device == "cuda" else torch.device(device)
+
+
 def resolve_dtype(dtype: Precision) -> torch.dtype:
     """The torch type that a name stands for.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,9 @@ from pose2id.errors import DataError
 from pose2id.features import Floats, Ints, check_sides
 from pose2id.machine import n_threads
 from pose2id.speed import keep_freed_memory, onednn_operand
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Reals = NDArray[np.floating[Any]]  # float32 where computed here, float64 where given as such
 
@@ -164,7 +167,7 @@ class MatrixDistances:
 class FeatureDistances:
     """Squared Euclidean distances between two sets of features, computed block by block."""
 
-    def __init__(self, query: Array, gallery: Array) -> None:
+    def __init__(self, query: Array, gallery: Array, *, device: str = "cpu") -> None:
         """Keeps both feature sets and a packed copy of the gallery.
 
         Features are used as given, so normalise them first.
@@ -172,9 +175,11 @@ class FeatureDistances:
         Args:
             query: `(Q, D)` features.
             gallery: `(G, D)` features.
+            device: Where large sets are multiplied, see `pose2id.devices.product_device`.
 
         Raises:
             DataError: Unusable features, or different numbers of dimensions.
+            ParamsError: This machine has no such device.
         """
         self._query, self._gallery = check_sides(query, gallery)
         self.shape: tuple[int, int] = (len(self._query), len(self._gallery))
@@ -191,15 +196,17 @@ class FeatureDistances:
         self.tolerance: Floats = (scale * (query_norms + gallery_norms.max())).astype(np.float32)
         self._gallery_norms = gallery_norms
         if not self._small:
-            import torch
+            from pose2id.devices import product_device
 
             keep_freed_memory()
-            self._weight = onednn_operand(torch.from_numpy(self._gallery))
-            self._bias = onednn_operand(torch.from_numpy(gallery_norms.astype(np.float32)))
+            self._device = product_device(device)
+            self._weight = self._operand(self._gallery)
+            self._bias = self._operand(gallery_norms.astype(np.float32))
+        self._device_name = device
 
     def transposed(self) -> FeatureDistances:
         """The other direction: every gallery image asks for the queries."""
-        return FeatureDistances(self._gallery, self._query)
+        return FeatureDistances(self._gallery, self._query, device=self._device_name)
 
     def block(self, start: int, stop: int) -> Floats:
         """See `DistanceSource.block`."""
@@ -208,15 +215,21 @@ class FeatureDistances:
             wide += self._gallery_norms
             wide += self._query_norms[start:stop, None]
             return wide.astype(np.float32)
-        import torch
         import torch.nn.functional as F
 
-        query = onednn_operand(torch.from_numpy(-2 * self._query[start:stop]))
+        query = self._operand(-2 * self._query[start:stop])
         with full_float32():
             product = F.linear(query, self._weight, self._bias).to_dense()
-        block: Floats = product.numpy()
+        block: Floats = product.cpu().numpy()
         block += self._query_norms[start:stop, None].astype(np.float32)
         return block
+
+    def _operand(self, array: Floats) -> Tensor:
+        """An operand of the product, where and as it is computed."""
+        import torch
+
+        tensor = torch.from_numpy(array)
+        return onednn_operand(tensor) if self._device.type == "cpu" else tensor.to(self._device)
 
     def exact(self, queries: Ints, gallery: Ints) -> Floats:
         """See `DistanceSource.exact`."""

@@ -69,7 +69,7 @@ def score_features(
             distances = FeatureDistances(q, g)
         else:
             step = SCORING_STEPS[last]
-            distances, _ = step.distances(q, g, (steps or {}).get(last) or step.params())
+            distances, _ = step.distances(q, g, (steps or {}).get(last) or step.params(), "cpu")
         del q, g
         yield (
             name,

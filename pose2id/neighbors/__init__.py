@@ -37,7 +37,8 @@ def nearest_neighbors(
         k: Neighbours per row.
         queries: `(Q, D)` to look up; None looks up each row of `features` and leaves itself out.
         memory_mib: Bound on the working memory beside features and result.
-        device: Torch device of the matrix products; the result is the same on every device.
+        device: Where the matrix products are computed: `cpu`, `cuda`, or `auto` for a CUDA card
+            where there is one. The result is the same on every device.
         method: `exact`, or approximate: `ivf` (inverted lists, for millions of rows) or `hnsw`
             (graph). An approximate table records the recall measured on a sample.
         effort: What an approximate method spends per row; more is slower and nearer to exact.
@@ -102,7 +103,7 @@ def update_neighbors(
         rows: `(R,)` ascending, the rows that are wanted, so that several machines can share the
             work; None for all.
         memory_mib: Bound on the working memory beside features and result.
-        device: Torch device of the matrix products.
+        device: As of `nearest_neighbors`.
 
     Returns:
         The table, equal to these rows of a fresh exact one.

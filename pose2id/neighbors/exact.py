@@ -37,7 +37,7 @@ class Problem:
         features: `(N, D) float32`.
         itself: Source and features are the same rows and a row is no neighbour of its own.
         memory_mib: Bound on working memory.
-        device: Torch device of the matrix products.
+        device: Where the matrix products are computed, see `pose2id.devices.product_device`.
     """
 
     source: Floats
@@ -50,7 +50,10 @@ class Problem:
         """Precision of the proposing product."""
         import torch
 
-        native = torch.device(self.device).type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        from pose2id.devices import product_device
+
+        on_cpu = product_device(self.device).type == "cpu"
+        native = on_cpu and torch.cpu._is_avx512_bf16_supported()
         large = min(len(self.source), len(self.features)) >= _BF16_MIN_ROWS
         return torch.bfloat16 if native and large else torch.float32
 

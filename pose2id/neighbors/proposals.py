@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pose2id.devices import product_device
 from pose2id.neighbors.bounded_scores import RoughScores, prepare
 from pose2id.neighbors.shortlist import Shortlist, by_columns, by_rows
 
@@ -18,7 +19,7 @@ _BYTES_PER_PAIR = 16  # of a block: scores, their bfloat16 form, the negated sco
 
 def propose(problem: Problem, k: int, farthest: bool) -> tuple[Shortlist, Shortlist | None]:
     """Runs the blocked product once and keeps what may be nearest (and farthest)."""
-    dtype, device, itself = problem.dtype(), torch.device(problem.device), problem.itself
+    dtype, device, itself = problem.dtype(), product_device(problem.device), problem.itself
     block = int(np.clip((problem.memory_mib * 2**20 // _BYTES_PER_PAIR) ** 0.5, 64, 2048))
     center = problem.features.mean(axis=0, dtype=np.float64).astype(np.float32)
     right = prepare(problem.features, center, dtype, block, device)

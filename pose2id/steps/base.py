@@ -153,7 +153,8 @@ class ScoringStep(Generic[P]):
         words: What it does, as the report says it.
         source: Paper and place.
         params: Its parameters.
-        distances: Query features, gallery features and parameters, to a distance source and notes.
+        distances: Query features, gallery features, parameters and the device of large products,
+            to a distance source and notes.
         transductive: Whether a distance depends on the other images.
     """
 
@@ -161,7 +162,7 @@ class ScoringStep(Generic[P]):
     words: str
     source: str
     params: type[P]
-    distances: Callable[[Floats, Floats, P], tuple[Any, tuple[str, ...]]]
+    distances: Callable[[Floats, Floats, P, str], tuple[Any, tuple[str, ...]]]
     transductive: bool = True
 
 

@@ -129,7 +129,8 @@ def k_reciprocal(
         neighbors: Exact table of query and gallery joined in this order, with k >= max(k1, k2 - 1)
             and `farthest_sq`; None computes it.
         memory_mib: Bound on the working memory of the neighbour search.
-        device: Torch device of the neighbour search.
+        device: Where the neighbour search and the distances are computed: `cpu`, `cuda`, or `auto`
+            for a CUDA card where there is one. The result is the same on every device.
 
     Returns:
         A distance source for `evaluate`.
@@ -180,7 +181,7 @@ def k_reciprocal(
     disjoint = float(kind(1 - lambda_value))
     gains = _gains(encoding, len(query), lambda_value, disjoint, kind)
     scale = (lambda_value / farthest[: len(query)]).astype(np.float32)
-    return ReciprocalDistances(FeatureDistances(*sides), gains, disjoint, scale)
+    return ReciprocalDistances(FeatureDistances(*sides, device=device), gains, disjoint, scale)
 
 
 def _round(encoding: sparse.csr_array, precision: RerankPrecision) -> None:
@@ -285,12 +286,13 @@ def _gains(
 
 
 def _distances(
-    query: Floats, gallery: Floats, params: RerankParams
+    query: Floats, gallery: Floats, params: RerankParams, device: str
 ) -> tuple[ReciprocalDistances, tuple[str, ...]]:
     n_others = len(query) + len(gallery) - 1
     k1, notes = possible_k("rerank", "k1", params.k1, n_others)
     k2, more = possible_k("rerank", "k2", params.k2, n_others)
-    return k_reciprocal(query, gallery, k1, k2, params.lambda_value), (*notes, *more)
+    distances = k_reciprocal(query, gallery, k1, k2, params.lambda_value, device=device)
+    return distances, (*notes, *more)
 
 
 STEP = ScoringStep(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def chain_distances(
-    query: Floats, gallery: Floats, chain: Chain, params: Mapping[str, Any]
+    query: Floats, gallery: Floats, chain: Chain, params: Mapping[str, Any], device: str = "cpu"
 ) -> tuple[DistanceSource, tuple[str, ...]]:
     """Distances between query and gallery, and notes on them.
 
@@ -23,11 +23,12 @@ def chain_distances(
         gallery: `(G, D) float32` likewise.
         chain: The whole chain.
         params: Step -> parameters.
+        device: Where large products are computed, see `pose2id.devices.product_device`.
     """
     from pose2id.distances import FeatureDistances
 
     last = scoring_step(chain)
     if last is None:
-        return FeatureDistances(query, gallery), ()
-    distances, notes = SCORING_STEPS[last].distances(query, gallery, params[last])
+        return FeatureDistances(query, gallery, device=device), ()
+    distances, notes = SCORING_STEPS[last].distances(query, gallery, params[last], device)
     return distances, notes

@@ -45,7 +45,14 @@ def run_shard(job: Job) -> ShardReport:
             features = split.runner.run(name, before, steps).features
             path = job.layout.neighbors(name, before)
             n_rows += search_part(
-                path, split.image_ids, features, k, memory_mib, job.shard, job.n_shards
+                path,
+                split.image_ids,
+                features,
+                k,
+                memory_mib,
+                job.params.runtime.device,
+                job.shard,
+                job.n_shards,
             )
     return ShardReport(n_rows, n_rows)
 
@@ -74,7 +81,8 @@ class _Split:
         def find_neighbors(name: str, before: Chain) -> FindNeighbors:
             mine = name == split
             ids = self.image_ids if mine else load_feature_set(layout, name, tracklets)[0]
-            found = KeptNeighbors(layout.neighbors(name, before), ids, keep=mine)
+            path, device = layout.neighbors(name, before), params.runtime.device
+            found = KeptNeighbors(path, ids, device, keep=mine)
             self.kept.append(found)
             return found
 

@@ -103,7 +103,7 @@ def score_variants(
     """Evaluates every variant, ties broken by a hash of the images' names."""
     from pose2id.metrics import evaluate, read_permutations
 
-    score = params.score
+    score, device = params.score, params.runtime.device
     rules, steps = rules_of(score.protocol), score.by_step()
     drawn = rules.draws == "sysu_official" and score.permutations is not None
     path = layout.root / str(score.permutations)
@@ -113,13 +113,15 @@ def score_variants(
         table = params.features_of(name)
         q, _, notes_q = _features(layout, score.query, table)
         g, values, notes_g = _features(layout, score.gallery, table)
-        distances, more = chain_distances(q, g, chain, steps)
+        distances, more = chain_distances(q, g, chain, steps, device)
         evaluation = evaluate(
             distances,
             query_labels=query,
             gallery_labels=gallery,
             protocol=score.protocol,
-            backward=chain_distances(g, q, chain, steps)[0] if rules.both_directions else None,
+            backward=chain_distances(g, q, chain, steps, device)[0]
+            if rules.both_directions
+            else None,
             permutations=permutations,
             seed=score.seed,
             false_positive_rates=FALSE_POSITIVE_RATES,

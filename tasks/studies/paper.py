@@ -262,7 +262,7 @@ def score_row(root: Path, params: Params, row: PaperRow) -> dict[str, float]:
     distances: DistanceSource = FeatureDistances(q, g)
     last = scoring_step(row.chains[0])
     if last is not None:
-        distances, _ = SCORING_STEPS[last].distances(q, g, params.score.step(last))
+        distances, _ = SCORING_STEPS[last].distances(q, g, params.score.step(last), "cpu")
     result = evaluate(
         distances,
         query_labels=query,

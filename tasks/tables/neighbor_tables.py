@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pose2id.choices import Search
+from pose2id.choices import Device, Search
 from pose2id.features import Floats
 from tasks.tables import schema
 from tasks.tables.aside import read_kept
@@ -30,15 +30,17 @@ class KeptNeighbors:
         n_known: Rows that the last search had in common with the last run's.
     """
 
-    def __init__(self, path: Path, image_ids: list[str], *, keep: bool) -> None:
+    def __init__(self, path: Path, image_ids: list[str], device: Device, *, keep: bool) -> None:
         """Names the images.
 
         Args:
             path: Where the table of the last run is.
             image_ids: N ids, ascending.
+            device: Where the products of the exact search are computed.
             keep: Whether this run's table takes its place.
         """
         self._path, self._image_ids, self._keep = path, image_ids, keep
+        self._device = device
         self.n_known = 0
 
     def __call__(
@@ -59,9 +61,11 @@ class KeptNeighbors:
         digests = _digests(features)
         kept, origin = _read(self._path, k, self._image_ids, digests)
         if kept is None:
-            table = nearest_neighbors(features, k, memory_mib=memory_mib)
+            table = nearest_neighbors(features, k, memory_mib=memory_mib, device=self._device)
         else:
-            table = update_neighbors(kept, features, origin, memory_mib=memory_mib)
+            table = update_neighbors(
+                kept, features, origin, memory_mib=memory_mib, device=self._device
+            )
         if self._keep:
             _write(self._path, table, self._image_ids, digests)
         self.n_known = int((origin >= 0).sum())
@@ -74,6 +78,7 @@ def search_part(
     features: Floats,
     k: int,
     memory_mib: int,
+    device: Device,
     shard: int,
     n_shards: int,
 ) -> int:
@@ -85,6 +90,7 @@ def search_part(
         features: `(N, D) float32`, L2-normalised.
         k: Neighbours per image; fewer where there are fewer.
         memory_mib: Bound on the search's working memory.
+        device: Where the products are computed.
         shard: Number of the part, 0-based.
         n_shards: How many parts there are.
 
@@ -99,7 +105,9 @@ def search_part(
     if kept is None:
         kept = NeighborTable(np.empty((0, k), np.int64), np.empty((0, k), np.float32))
     rows = np.array_split(np.arange(len(image_ids)), n_shards)[shard]
-    table = update_neighbors(kept, features, origin, rows=rows, memory_mib=memory_mib)
+    table = update_neighbors(
+        kept, features, origin, rows=rows, memory_mib=memory_mib, device=device
+    )
     own = rows.tolist()
     _write(_part(path, shard), table, [image_ids[i] for i in own], [digests[i] for i in own])
     return len(own)

@@ -26,7 +26,7 @@ def images() -> tuple[list[str], np.ndarray]:
 
 
 def find(path, ids, features, k=K, search="exact", keep=True):
-    kept = KeptNeighbors(path, ids, keep=keep)
+    kept = KeptNeighbors(path, ids, "cpu", keep=keep)
     return kept(features, k, search=search, memory_mib=MIB), kept.n_known
 
 
@@ -85,7 +85,9 @@ def test_parts_joined_are_the_whole_table(path, images, n_shards):
         if known:
             path.unlink()
             check(path, ids[:50], features[:50], 0)
-        parts = [search_part(path, ids, features, K, MIB, i, n_shards) for i in range(n_shards)]
+        parts = [
+            search_part(path, ids, features, K, MIB, "cpu", i, n_shards) for i in range(n_shards)
+        ]
         assert sum(parts) == N
         join_parts(path, n_shards)
         check(path, ids, features, N)
