@@ -8,12 +8,18 @@ on as many threads: those of one worker or, as the pipeline does, of workers tha
     python -m benchmarks.generation_speed            the small model, random weights
     python -m benchmarks.generation_speed --full     the published model's size (needs 14 GB)
     python -m benchmarks.generation_speed --model models/ipg-small
+    python -m benchmarks.generation_speed --device cuda --full --compiled --dtypes bfloat16 float16
+
+With `--device cuda` all of it runs on the card, which is named: one worker, memory beside the
+speed, and the plain procedure in each precision besides, so that what precision brings is told from
+what the rest brings. Without a card it says so and ends with code 77.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +33,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pose2id.choices import Precision
+from pose2id.choices import Device, Precision
+from pose2id.devices import resolve_dtype
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.config import official_config, small_config
 from pose2id.generation.ipg import IpgGenerator
@@ -36,6 +43,8 @@ from pose2id.generation.pictures import image_batch, skeleton_batch, to_uint8
 from pose2id.generation.reference import make_reader
 from pose2id.generation.sampler import Sampling, make_scheduler, start_noise
 from pose2id.poses.standard import STANDARD_POSES
+
+SKIPPED = 77  # exit code where there is no card
 
 
 class _PlainAttention:
@@ -92,23 +101,28 @@ def plain(
 ) -> NDArray[np.uint8]:
     """The published procedure for one reference: `(P, height, width, 3) uint8`."""
     config, n_poses = model.config, len(keypoints)
+    weight = next(model.parameters())
+
+    def put(x: Tensor) -> Tensor:
+        return x.to(device=weight.device, dtype=weight.dtype)
+
     identity = image_batch([reference], config.identity.height_px, config.identity.width_px)
-    identity = identity.repeat(n_poses, 1, 1, 1)
+    identity = put(identity).repeat(n_poses, 1, 1, 1)
     both = torch.cat([torch.zeros_like(identity), identity])  # (2P, 3, h, w)
     tokens = model.identity_tokens(model.identity_features(both))
-    latent = model.encode(image_batch([reference], config.height_px, config.width_px))
+    latent = model.encode(put(image_batch([reference], config.height_px, config.width_px)))
     bank = model.write_banks(latent.repeat(2 * n_poses, 1, 1, 1), tokens)
-    pose = model.pose_embedding(skeleton_batch(keypoints, config)).repeat(2, 1, 1, 1)
+    pose = model.pose_embedding(put(skeleton_batch(keypoints, config))).repeat(2, 1, 1, 1)
     scheduler = make_scheduler(sampling.solver)
     scheduler.set_timesteps(sampling.steps)
-    latents = start_noise(seeds, config.latent_shape)
-    for t in scheduler.timesteps:
+    latents = put(start_noise(seeds, config.latent_shape))
+    for t in scheduler.timesteps.to(weight.device):
         v = model.denoising_unet(torch.cat([latents] * 2), t, tokens, bank, pose)
         u, c = v.chunk(2)
         v = u + sampling.guidance_scale * (c - u)
         latents = scheduler.step(v, t, latents).prev_sample
     decoded = torch.cat([model.decode(latents[i : i + 1]) for i in range(n_poses)])
-    return to_uint8(decoded, config.output_height_px, config.output_width_px)
+    return to_uint8(decoded.float().cpu(), config.output_height_px, config.output_width_px)
 
 
 def _random_model(full: bool) -> IpgModel:
@@ -122,17 +136,22 @@ def _random_model(full: bool) -> IpgModel:
 class _Table:
     """Prints one line per procedure, each against the first."""
 
-    def __init__(self, n_references: int, n_poses: int, repeats: int) -> None:
+    def __init__(self, n_references: int, n_poses: int, repeats: int, on_card: bool) -> None:
         self._n_references, self._n_pictures = n_references, n_references * n_poses
-        self._repeats = repeats
+        self._repeats, self._on_card = repeats, on_card
         self._base: tuple[float, NDArray[np.uint8]] | None = None
-        columns = ("s/reference", "pictures/s", "ratio", "mean diff", "max diff")
+        memory = ("peak GiB",) if on_card else ()
+        columns = ("s/reference", "pictures/s", "ratio", *memory, "mean diff", "max diff")
         print(f"{'procedure':56}" + "".join(f"{column:>12}" for column in columns))
 
     def add(
         self, label: str, run: Callable[[], NDArray[np.uint8]], *, comparable: bool = True
     ) -> None:
         run()  # warm up: first calls choose kernels, or translate
+        gc.collect()
+        if self._on_card:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
         times = []
         for _ in range(self._repeats):
             start = time.perf_counter()
@@ -142,9 +161,10 @@ class _Table:
         self._base = self._base or (seconds, pictures)
         difference = np.abs(pictures.astype(int) - self._base[1])
         levels = f"{difference.mean():12.3f}{difference.max():12d}" if comparable else ""
+        memory = f"{torch.cuda.max_memory_allocated() / 2**30:12.1f}" if self._on_card else ""
         print(
             f"{label:56}{seconds / self._n_references:12.3f}{self._n_pictures / seconds:12.2f}"
-            f"{self._base[0] / seconds:11.2f}x{levels}",
+            f"{self._base[0] / seconds:11.2f}x{memory}{levels}",
             flush=True,
         )
 
@@ -164,10 +184,17 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="also translated by torch.compile")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     args = parser.parse_args()
+    on_card = args.device == "cuda"
+    if on_card and not torch.cuda.is_available():
+        print("skipped: this machine has no CUDA card, so there is nothing to measure")
+        raise SystemExit(SKIPPED)
     torch.set_num_threads(args.threads)
 
+    device: Device = args.device
     model = load_model(args.model).model if args.model else _random_model(args.full)
+    model.to(device)
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (args.references, 8, 4, 3), dtype=np.uint8)
     references = [Image.fromarray(c).resize((64, 128)) for c in coarse]
@@ -184,10 +211,11 @@ def main() -> None:
         sampling: Sampling, dtype: Precision, compiled: bool, workers: int
     ) -> Callable[[], NDArray[np.uint8]]:
         size = args.batch_size
-        weights = (*model.parameters(), *model.buffers()) if dtype == "float32" else ()
+        kept = dtype == "float32" and not on_card  # a card's layout is another
+        weights = (*model.parameters(), *model.buffers()) if kept else ()
         own = copy.deepcopy(model, {id(tensor): tensor for tensor in weights})  # shared, where kept
         generator = IpgGenerator(
-            own, "", sampling, batch_size=size, device="cpu", dtype=dtype, compiled=compiled
+            own, "", sampling, batch_size=size, device=device, dtype=dtype, compiled=compiled
         )
         batches = [slice(i, i + size) for i in range(0, args.references, size)]
 
@@ -205,15 +233,22 @@ def main() -> None:
 
     print(
         f"{args.references} references x {args.poses} poses, batches of {args.batch_size} "
-        f"references, {args.threads} thread(s)"
+        f"references, {torch.cuda.get_device_name() if on_card else f'{args.threads} thread(s)'}"
     )
-    table = _Table(args.references, args.poses, args.repeats)
+    table = _Table(args.references, args.poses, args.repeats, on_card)
     _install_plain(model)
-    table.add(f"plain, ddim {args.steps}, guidance {args.guidance_scale}", run_plain)
+    label = f"plain, ddim {args.steps}, guidance {args.guidance_scale}"
+    table.add(label, run_plain)
+    if on_card:
+        whole = model
+        for dtype in args.dtypes:
+            model = copy.deepcopy(whole).to(resolve_dtype(dtype))
+            table.add(f"{label}, {dtype}", run_plain)
+        model = whole
     make_reader(model.denoising_unet)
     for compiled in (False, True) if args.compiled else (False,):
         for dtype in args.dtypes:
-            for workers in sorted({1, args.threads}):
+            for workers in (1,) if on_card else sorted({1, args.threads}):
                 label = f"{dtype}{', compiled' if compiled else ''}, {workers} worker(s)"
                 table.add(f"ours, {label}", ours(official, dtype, compiled, workers))
                 how = f"ours, {fast.solver} {fast.steps}, no guidance, {label}"

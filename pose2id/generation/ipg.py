@@ -115,6 +115,8 @@ class IpgGenerator:
             convolve_linears(self._model.reference_unet)
             convolve_linears(self._model.denoising_unet)
             quicken_vae(self._model.vae)
+        if self._device.type == "cuda":  # the layout of a card's convolutions in half precision
+            self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compiled:
             self._compile()
         content = {

@@ -1,3 +1,4 @@
+import copy
 import logging
 
 import numpy as np
@@ -15,9 +16,19 @@ from pose2id.generation.sampler import Sampling
 SEEDS = np.arange(15, dtype=np.uint64).reshape(5, 3) + np.uint64(2**63)
 
 
+# Grey levels by which a precision may move the pictures of random weights, on average.
+MOVES = {"float32": 0.1, "bfloat16": 4.0, "float16": 1.0}
+
+
 def generator(model, *, weights="abc", batch_size=3, guidance_scale=2.0, steps=2, **options):
     sampling = Sampling("ddim", steps, guidance_scale)
-    return IpgGenerator(model, weights, sampling, batch_size=batch_size, device="cpu", **options)
+    options = {"device": "cpu", **options}
+    return IpgGenerator(model, weights, sampling, batch_size=batch_size, **options)
+
+
+def moved(pictures, others):
+    """Mean difference in grey levels."""
+    return np.abs(pictures.astype(int) - others).mean()
 
 
 def test_pictures_have_the_promised_shape_and_are_not_all_alike(model, references, keypoints):
@@ -151,3 +162,20 @@ def test_arguments_that_do_not_fit_are_refused(
 def test_impossible_options_are_refused(model, options):
     with pytest.raises(ParamsError, match="allowed"):
         IpgGenerator(model, "", Sampling(), **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_layout_of_a_card_moves_pictures_by_roundings(model, references, keypoints, dtype):
+    expected = generator(copy.deepcopy(model))(references[:3], keypoints, SEEDS[:3])
+    model = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    found = generator(model, dtype=dtype)(references[:3], keypoints, SEEDS[:3])
+    assert moved(found, expected) < MOVES[dtype]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+@pytest.mark.parametrize("dtype", sorted(MOVES))
+def test_a_card_draws_what_the_cpu_draws(model, references, keypoints, dtype):
+    expected = generator(copy.deepcopy(model))(references[:3], keypoints, SEEDS[:3])
+    on_card = generator(copy.deepcopy(model), device="cuda", dtype=dtype)
+    found = on_card(references[:3], keypoints, SEEDS[:3])
+    assert moved(found, expected) < MOVES[dtype]
