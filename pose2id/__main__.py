@@ -21,12 +21,12 @@ def main() -> None:
     if str(CHECKOUT) not in sys.path:
         sys.path.insert(0, str(CHECKOUT))
     try:
-        commands = import_module("flows.cli.main")
+        commands = import_module("flows.cli.start")
+        commands.main()
     except ModuleNotFoundError as error:
         if error.name != "typer":
             raise
         sys.exit(_refusal("the packages of the pipeline are not installed (in the checkout:"))
-    commands.main()
 
 
 def _refusal(reason: str) -> int:
