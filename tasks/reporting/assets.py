@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from tasks.reporting.charts import Chart
-from tasks.tables.synthetic_mark import Mark, mark_picture
-
-THUMB_HEIGHT_PX = 160
-THUMB_WIDTH_PX = 160
+from tasks.reporting.thumbnails import Thumbnails
+from tasks.tables.synthetic_mark import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +23,15 @@ class Asset:
 class Assets:
     """Writes pictures into one folder; equal content is one file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, thumbnails: Thumbnails | None = None) -> None:
+        """Makes the folder.
+
+        Args:
+            folder: Where the files go.
+            thumbnails: Makes the small pictures; without, there are none.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self._thumbnails = folder, thumbnails
 
     def thumbnail(self, data: bytes | None, mark: Mark | None = None) -> Asset | None:
         """A small JPEG of an encoded picture.
@@ -42,20 +43,8 @@ class Assets:
         Returns:
             The asset, or `None` where the picture cannot be decoded.
         """
-        if data is None:
-            return None
-        try:
-            with Image.open(io.BytesIO(data)) as opened:
-                picture = opened.convert("RGB")
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-            return None
-        picture.thumbnail((THUMB_WIDTH_PX, THUMB_HEIGHT_PX), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        picture.save(buffer, format="jpeg", quality=84, subsampling=0, optimize=True)
-        encoded = buffer.getvalue()
-        if mark is not None:
-            encoded = mark_picture(encoded, "jpeg", mark)
-        return self._put(encoded, "jpg", picture.width, picture.height)
+        made = self._thumbnails.of(data, mark) if data is not None and self._thumbnails else None
+        return self._put(made.image, "jpg", made.width_px, made.height_px) if made else None
 
     def plot(self, chart: Chart) -> Asset:
         """A chart as SVG."""

@@ -21,6 +21,7 @@ from tasks.reporting.queries import write_queries
 from tasks.reporting.results import results_section
 from tasks.reporting.space import space_section
 from tasks.reporting.tables import Tables
+from tasks.reporting.thumbnails import Thumbnails
 
 DRAWINGS_PER_PAGE = 24
 PERSONS_PER_PAGE = 500
@@ -36,7 +37,8 @@ def write_site(tables: Tables, folder: Path) -> int:
     Returns:
         The number of pages.
     """
-    assets = Assets(folder / "assets")
+    thumbnails = Thumbnails(tables.layout)
+    assets = Assets(folder / "assets", thumbnails)
     (folder / "pages").mkdir()
     for name in ("report.css", "report.js"):
         shutil.copyfile(TEMPLATES / name, assets.folder / name)
@@ -87,6 +89,7 @@ def write_site(tables: Tables, folder: Path) -> int:
         filter_cameras=sorted({o.camid for o in originals} - {None}),
         filter_reasons=sorted({r for o in originals for r in o.all_reasons}),
     )
+    thumbnails.keep()
     return len(NAVIGATION) + n_more
 
 

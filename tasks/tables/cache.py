@@ -114,7 +114,16 @@ def sweep(layout: Layout) -> None:
     tables = [path for path in layout.data.glob("*") if path.name in TABLE_FOLDERS]
     kept = [
         layout.cache / name
-        for name in (*KINDS, "scores", "neighbors", "search", "quarantine", "reference", "history")
+        for name in (
+            *KINDS,
+            "scores",
+            "neighbors",
+            "search",
+            "quarantine",
+            "reference",
+            "history",
+            "thumbnails",
+        )
     ]
     left = [*layout.data.glob(".tmp-*"), *layout.reports.glob(".tmp-*")]
     for folder in (*tables, *kept):

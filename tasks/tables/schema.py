@@ -204,6 +204,16 @@ def neighbors(k: int) -> pa.Schema:
     )
 
 
+# The last report's, kept between runs; the key is what each was made from.
+THUMBNAILS = pa.schema(
+    [
+        pa.field("key", pa.binary(32), nullable=False),
+        pa.field("width_px", pa.int32(), nullable=False),
+        pa.field("height_px", pa.int32(), nullable=False),
+        pa.field("image", pa.binary(), nullable=False),
+    ]
+)
+
 SUMMARY = pa.schema(
     [
         pa.field("variant", pa.string(), nullable=False),
@@ -389,6 +399,11 @@ class Layout:
     def neighbors(self, split: str, steps: Sequence[str]) -> Path:
         """The neighbour table of a split after some steps, kept between runs: no stage's out."""
         return self.cache / "neighbors" / split / f"{'-'.join(steps) or 'raw'}.parquet"
+
+    @property
+    def thumbnails(self) -> Path:
+        """Those of the last report, kept between runs: no stage's out."""
+        return self.cache / "thumbnails" / "report.parquet"
 
     def quarantine(self, split: str) -> Path:
         """The rejected rows of a split, written before a quality gate fails the stage."""

@@ -159,6 +159,19 @@ def test_same_tables_give_the_same_bytes(project):
     assert outs(root) == before
 
 
+def test_thumbnails_of_the_last_report_are_taken_over_to_the_byte(project, monkeypatch):
+    root, params, _ = project
+    before = outs(root)
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.reporting.thumbnails._draw", lambda *_: pytest.fail("drawn again"))
+        build(root, params)
+    assert outs(root) == before
+    Layout(root).thumbnails.write_bytes(b"damaged")
+    build(root, params)
+    assert outs(root) == before
+    assert Layout(root).thumbnails.stat().st_size > 1000
+
+
 SPACE = """
 import sys
 from pathlib import Path
