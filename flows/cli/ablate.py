@@ -20,11 +20,13 @@ def main(
     from flows.cli.console import progress, setup_logging, show, show_table
 
     setup_logging()
+    from pose2id.extras import require
     from tasks.reporting.studies import write_studies_part
     from tasks.studies.ablation import run_ablation
     from tasks.tables.catalog import build_catalog
     from tasks.tables.schema import Layout
 
+    require("figures", "matplotlib", purpose="The plot of the ablation")
     parameters = load_project(params)
     with progress("ablation", 0, "settings") as advance:
         table = run_ablation(parameters, Path(), lambda: advance(1))

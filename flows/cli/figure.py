@@ -57,10 +57,13 @@ def main(
     import tempfile
 
     from flows.cli.console import show_note
+    from pose2id.extras import require
     from tasks.figures.sheet import SUFFIXES
     from tasks.reporting.tables import open_tables
     from tasks.tables.schema import Layout
 
+    if kind is not Kind.TABLE:
+        require("figures", "matplotlib", purpose="A figure")
     parameters, layout = load_project(params), Layout()
     target = out or Path(f"{kind.value}{'.tex' if kind is Kind.TABLE else '.pdf'}")
     allowed = (".tex",) if kind is Kind.TABLE else SUFFIXES

@@ -24,10 +24,12 @@ def main(
     from flows.cli.console import progress, setup_logging, show, show_note
 
     setup_logging()
+    from pose2id.extras import require
     from tasks.reporting.studies import write_studies_part
     from tasks.studies.tune import tune
     from tasks.tables.schema import Layout
 
+    require("figures", "matplotlib", purpose="The plot of the tuning")
     parameters = load_project(params)
     layout = Layout()
     with progress("tune", 0, "settings") as advance:

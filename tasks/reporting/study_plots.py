@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pose2id.extras import require
 from tasks.tables.store import atomic_path
 
 LABELS = {"poses": "generated pictures per image", "k": "k1 = k2", "eta": "eta"}
@@ -63,6 +64,7 @@ def _line(axis: Any, rows: list[dict[str, Any]], study: str, name: str, marker: 
 
 
 def _figure(n_panels: int) -> tuple[Any, Any]:
+    require("figures", "matplotlib", purpose="The plot of a study")
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -107,3 +107,15 @@ def test_what_cannot_be_drawn_is_said_and_leaves_no_file(
     assert done.exit_code == 2
     assert words in re.sub(r"[\s│]+", " ", done.stderr)
     assert set(root.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", [["figure", "cmc"], ["tune"], ["ablate"]])
+def test_without_the_plotting_library_the_extra_is_named_at_once(
+    command: list[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("pose2id.extras.find_spec", lambda name: None)
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert "matplotlib, which is not installed" in done.stderr
+    assert "'.[figures]'" in done.stderr
