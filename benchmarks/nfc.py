@@ -57,7 +57,7 @@ def main() -> None:
     (centralized, recall), cost = measured(ours, arguments.repeats)
     print_line(f"ours ({arguments.method})", cost)
     print(f"ours, whole process {total_peak_mib():.0f} MiB; recall@{k} {recall}")
-    if arguments.method == "exact":
+    if arguments.method == "exact" and not arguments.alone:
         rough = measured(lambda: nearest_neighbors(features, k), arguments.repeats)[1]
         print_line("  of which neighbours", rough)
         half = n * n * dim / rough.seconds / 1e9  # symmetry: half of 2 * N^2 * D

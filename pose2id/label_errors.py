@@ -17,11 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2id.choices import Search
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import Floats, Ints, l2_normalize
 from pose2id.neighbors import nearest_neighbors
 
 NOBODY = -1
+_OTHERS = 4096  # ids at most that an id is compared with: of more, an even sample
 _FAR = 0.05  # of the other ids are nearer to either part of an id's images than its other part is
 
 
@@ -92,7 +94,12 @@ class LabelErrors:
 
 
 def find_label_errors(
-    features: NDArray[np.floating], pids: Ints, camids: Ints | None = None, *, k: int = 6
+    features: NDArray[np.floating],
+    pids: Ints,
+    camids: Ints | None = None,
+    *,
+    k: int = 6,
+    search: Search = "exact",
 ) -> LabelErrors:
     """Finds labels that are likely wrong; a person should look at each before changing it.
 
@@ -101,6 +108,7 @@ def find_label_errors(
         pids: `(N,)`, the person of each; -1 where unknown, which is never doubted and votes not.
         camids: `(N,)`, the camera of each; None where unknown.
         k: Neighbours that vote per image.
+        search: How they are found.
 
     Returns:
         What was found, worst first.
@@ -127,7 +135,7 @@ def find_label_errors(
     names, persons = np.unique(pids[known], return_inverse=True)
     cameras = None if camids is None else camids[known]
     unit = unit[known]
-    votes = _Votes(unit, persons, _neighbors(unit, cameras, k))
+    votes = _Votes(unit, persons, _neighbors(unit, cameras, k, search))
     same = [
         SamePerson(int(names[p]), int(names[q]), _rows(known, rows), int(known[other]), score)
         for p, q, rows, other, score in votes.same_person()
@@ -152,7 +160,7 @@ def find_label_errors(
 
 
 def near_duplicates(
-    features: NDArray[np.floating], min_similarity: float, *, k: int = 5
+    features: NDArray[np.floating], min_similarity: float, *, k: int = 5, search: Search = "exact"
 ) -> tuple[Ints, Floats]:
     """Pairs of images that are nearly the same picture.
 
@@ -160,6 +168,7 @@ def near_duplicates(
         features: `(N, D)`, raw features of the pictures.
         min_similarity: Least cosine, 0 to 1.
         k: Nearest images that are looked at, per image.
+        search: How they are found.
 
     Returns:
         Pairs `(P, 2)`, the lower row first, and their cosines `(P,)`; the most alike first.
@@ -172,7 +181,7 @@ def near_duplicates(
     unit = l2_normalize(features)
     if len(unit) < 2:
         return np.empty((0, 2), np.int64), np.empty(0, np.float32)
-    table = nearest_neighbors(unit, min(k, len(unit) - 1))
+    table = nearest_neighbors(unit, min(k, len(unit) - 1), method=search)
     similarity = 1 - table.sq_distances / 2  # of unit vectors
     left, place = np.nonzero(similarity >= min_similarity)
     right = table.ids[left, place]
@@ -193,6 +202,7 @@ class _Votes:
         mutual = np.isin(rows * n + others, others * n + rows)
         rows, others = rows[mutual], others[mutual]  # of each row the nearest first
         self._n_images = np.bincount(persons)
+        self._rows_of = _rows_by_person(persons, self._n_images)
         self._n_people = len(self._n_images)
         # One entry per image and person that its mutual neighbours name.
         codes = rows * self._n_people + persons[others]
@@ -243,31 +253,31 @@ class _Votes:
                 giver[wide].tolist(), taker[wide].tolist(), share[wide].tolist(), strict=True
             )
         }
+        by_code, ends = np.argsort(inverse, kind="stable"), np.cumsum(n_voters)
         for (p, q), part in given.items():
             if p < q and (q, p) in given:
                 small, large = sorted((p, q), key=lambda person: (self._n_images[person], person))
-                between = (voter == small) & (self._person == large)
-                typical = np.bincount(self._nearest[between]).argmax()
+                code = np.searchsorted(codes, small * self._n_people + large)
+                between = by_code[ends[code] - n_voters[code] : ends[code]]
+                typical, votes = np.unique(self._nearest[between], return_counts=True)
                 score = min(1.0, 2 * float(np.sqrt(part * given[q, p])))
-                yield small, large, np.flatnonzero(self._persons == small), int(typical), score
+                yield small, large, self._rows_of[small], int(typical[votes.argmax()]), score
+
+
+def _rows_by_person(persons: Ints, sizes: Ints) -> list[Ints]:
+    """The rows of each person, ascending."""
+    return np.split(np.argsort(persons, kind="stable"), np.cumsum(sizes)[:-1])
 
 
 def _rows(known: Ints, rows: Ints) -> tuple[int, ...]:
     return tuple(sorted(known[rows].tolist()))
 
 
-def _neighbors(unit: Floats, cameras: Ints | None, k: int) -> Ints:
+def _neighbors(unit: Floats, cameras: Ints | None, k: int, search: Search) -> Ints:
     """The k nearest rows of each, `(N, k)`, of other cameras if known; -1 where there are fewer."""
     if cameras is None:
-        return nearest_neighbors(unit, min(k, len(unit) - 1)).ids
-    found = np.full((len(unit), k), -1, np.int64)
-    for camera in np.unique(cameras):
-        mine, others = np.flatnonzero(cameras == camera), np.flatnonzero(cameras != camera)
-        if len(others):
-            n = min(k, len(others))
-            table = nearest_neighbors(unit[others], n, queries=unit[mine])
-            found[mine, :n] = others[table.ids]
-    return found
+        k = min(k, len(unit) - 1)
+    return nearest_neighbors(unit, k, method=search, groups=cameras).ids
 
 
 def _two_persons(
@@ -280,8 +290,9 @@ def _two_persons(
     means = np.zeros((n_people, unit.shape[1]), np.float32)
     np.add.at(means, persons, unit)
     means /= sizes[:, None]
-    by_person = np.split(np.argsort(persons, kind="stable"), np.cumsum(sizes)[:-1])
-    for person, rows in enumerate(by_person):
+    others = np.unique(np.linspace(0, n_people - 1, min(n_people, _OTHERS)).astype(np.int64))
+    of_others = means[others]
+    for person, rows in enumerate(_rows_by_person(persons, sizes)):
         if len(rows) < 4 or n_people < 3:
             continue
         part = fcluster(linkage(unit[rows], "average"), 2, "maxclust")
@@ -290,7 +301,8 @@ def _two_persons(
             continue
         # The product of two means is the mean cosine of all pairs.
         ends = [unit[half].mean(axis=0) for half in (small, large)]
-        nearer = [means @ end > ends[0] @ ends[1] for end in ends]
-        score = min(float(near.sum() - near[person]) / (n_people - 1) for near in nearer)
+        nearer = np.stack([of_others @ end > ends[0] @ ends[1] for end in ends])
+        nearer[:, others == person] = False
+        score = float(nearer.sum(axis=1).min() / (others != person).sum())
         if score > _FAR:
             yield person, small, int(large[np.argmax(unit[large] @ ends[1])]), score

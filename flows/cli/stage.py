@@ -31,8 +31,9 @@ def main(
     from flows.cli.console import setup_logging, show_note
     from flows.orchestration.events import record_event
     from flows.process.environment import leave_pandas_out
-    from flows.process.signals import end_on_signals, end_with_parent
+    from flows.process.signals import end_on_signals
     from pose2id.errors import Pose2IdError
+    from pose2id.workers import end_with_parent
 
     end_quickly()
     setup_logging()

@@ -13,8 +13,8 @@ from traceback import format_exception
 from flows.orchestration.events import record_event
 from flows.orchestration.jobs import OnDone, run_job
 from flows.process.environment import environment, make_prefect_home
-from flows.process.signals import start_worker
 from pose2id.errors import Pose2IdError
+from pose2id.workers import start_worker
 from tasks.stages.base import Job, ShardReport
 from tasks.tables.params import RuntimeParams
 

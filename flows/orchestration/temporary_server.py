@@ -16,7 +16,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.process.signals import end_with_parent
+from pose2id.workers import end_with_parent
 
 ENDS_WITHIN_S = 5.0
 POLL_S = 0.05

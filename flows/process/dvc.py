@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.process.failure import WorkFailedError
-from flows.process.signals import end_with_parent
+from pose2id.workers import end_with_parent
 
 
 class ReproduceError(WorkFailedError):

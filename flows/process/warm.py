@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.process.environment import CHECKOUT, leave_pandas_out, prepare
-from flows.process.signals import end_with_parent
+from pose2id.workers import end_with_parent
 
 SMALL_STAGES = ("centralize", "audit", "score", "report")
 FIRST = ("flows.cli.main", "flows.cli.stage", "flows.orchestration.shards", "flows.process.repair")

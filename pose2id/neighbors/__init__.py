@@ -12,7 +12,7 @@ from pose2id.choices import Search
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import check_features
 from pose2id.neighbors.approximate import approximate_neighbors
-from pose2id.neighbors.exact import Problem, exact_neighbors
+from pose2id.neighbors.exact import Problem, exact_neighbors, parts_of
 from pose2id.neighbors.incremental import updated_table
 from pose2id.neighbors.table import NeighborTable
 
@@ -29,6 +29,7 @@ def nearest_neighbors(
     method: Search = "exact",
     effort: int = 16,
     farthest: bool = False,
+    groups: NDArray[np.int64] | None = None,
 ) -> NeighborTable:
     """The k nearest neighbours by squared Euclidean distance, ties to the lower index.
 
@@ -44,9 +45,12 @@ def nearest_neighbors(
         effort: What an approximate method spends per row; more is slower and nearer to exact.
         farthest: Also find each row's largest distance (exact method, no queries), as re-ranking
             needs it.
+        groups: `(N,)`, such as cameras: a row's neighbours are of other groups than its own (no
+            queries, no farthest).
 
     Returns:
-        The table, `(N, k)` or `(Q, k)`.
+        The table, `(N, k)` or `(Q, k)`; with groups -1 and infinity stand where there are fewer
+        than k.
 
     Raises:
         DataError: Unusable features, or fewer than k other rows.
@@ -60,7 +64,13 @@ def nearest_neighbors(
     """
     matrix = check_features(features, "features")
     wanted = None if queries is None else check_features(queries, "queries")
-    _check_k(k, len(matrix) - (wanted is None))
+    if groups is None:
+        _check_k(k, len(matrix) - (wanted is None))
+    elif wanted is not None or farthest or len(groups) != len(matrix):
+        raise DataError(
+            f"groups go with neither queries nor farthest, and are one per row; received "
+            f"{len(groups)} of {len(matrix)} rows."
+        )
     if wanted is not None and wanted.shape[1] != matrix.shape[1]:
         raise DataError(
             f"queries have {wanted.shape[1]} dimensions but features {matrix.shape[1]}; "
@@ -79,7 +89,9 @@ def nearest_neighbors(
         device,
     )
     if method != "exact":
-        return approximate_neighbors(problem, k, method, effort)
+        return approximate_neighbors(problem, k, method, effort, groups)
+    if groups is not None:
+        return _of_other_groups(problem, k, groups)
     ids, sq_distances, farthest_sq = exact_neighbors(problem, k, farthest)
     return NeighborTable(ids, sq_distances, method, farthest_sq=farthest_sq)
 
@@ -133,6 +145,16 @@ def update_neighbors(
         )
     wanted = np.arange(len(matrix)) if rows is None else rows
     return updated_table(table, matrix, origin, wanted, memory_mib, device)
+
+
+def _of_other_groups(problem: Problem, k: int, groups: NDArray[np.int64]) -> NeighborTable:
+    ids = np.full((len(groups), k), -1, np.int64)
+    sq_distances = np.full((len(groups), k), np.inf, np.float32)
+    for mine, others, part in parts_of(problem, groups):
+        n = min(k, len(others))
+        found, distances, _ = exact_neighbors(part, n, farthest=False)
+        ids[mine, :n], sq_distances[mine, :n] = others[found], distances
+    return NeighborTable(ids, sq_distances)
 
 
 def _check_k(k: int, available: int) -> None:

@@ -10,7 +10,7 @@ block size, thread count or device.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +56,15 @@ class Problem:
         native = on_cpu and torch.cpu._is_avx512_bf16_supported()
         large = min(len(self.source), len(self.features)) >= _BF16_MIN_ROWS
         return torch.bfloat16 if native and large else torch.float32
+
+
+def parts_of(problem: Problem, groups: Ints) -> Iterator[tuple[Ints, Ints, Problem]]:
+    """Each group's rows, all other rows, and the search of the former among the latter."""
+    for group in np.unique(groups):
+        mine, others = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
+        if len(others):
+            source, features = problem.features[mine], problem.features[others]
+            yield mine, others, replace(problem, source=source, features=features, itself=False)
 
 
 def exact_neighbors(problem: Problem, k: int, farthest: bool) -> tuple[Ints, Floats, Floats | None]:

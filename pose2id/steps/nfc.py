@@ -168,6 +168,8 @@ def _apply(features: FeatureSet, params: NfcParams, surroundings: Surroundings) 
     table = surroundings.find_neighbors(
         matrix, k1, search=params.search, memory_mib=params.memory_mib
     )
+    if table.recall is not None:
+        notes += (f"nfc: {params.search} found {100 * table.recall:.1f} % of the true neighbours",)
     return features.with_features(nfc(matrix, k1, k2, neighbors=table), *notes)
 
 

@@ -31,7 +31,7 @@ from pose2id.quality import (
 from tasks.stages.base import Job
 from tasks.tables import schema
 from tasks.tables.aside import read_kept
-from tasks.tables.store import read_table, sha256_hex, shard_of, vectors
+from tasks.tables.store import images_of_shard, read_table, sha256_hex, vectors
 
 DECODE_THREADS = 4
 VERSION = "1"  # of the pixel scores; another one makes kept scores stale
@@ -87,13 +87,11 @@ def _kept_scores(job: Job) -> dict[str, dict[str, Any]]:
 
 def _originals(job: Job) -> list[tuple[str, list[Picture]]]:
     dataset_root = Path(job.root) / job.params.dataset.root
-    index = read_table(job.layout.index(job.split), ["image_id", "path", "sha256"])
+    columns = ["image_id", "path", "sha256"]
+    index = images_of_shard(job.layout.index(job.split), job.shard, job.n_shards, columns)
     return [
         (image_id, [Picture(schema.ORIGINAL_POSE_ID, sha256_hex(VERSION, digest), load)])
-        for image_id, path, digest in zip(
-            *_columns(index, "image_id", "path", "sha256"), strict=True
-        )
-        if shard_of(image_id, job.n_shards) == job.shard
+        for image_id, path, digest in zip(*_columns(index, *columns), strict=True)
         for load in [functools.partial(read_indexed, dataset_root, path, digest)]
     ]
 

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pose2id.label_errors import NOBODY, find_label_errors, near_duplicates
 from tasks.stages.base import Job, ShardReport, jobs
 from tasks.tables import schema
 from tasks.tables.corrections import read_corrections
-from tasks.tables.params import BASE, Params
-from tasks.tables.store import read_table, sha256_hex, vectors, write_table
+from tasks.tables.params import BASE, AuditParams, Params
+from tasks.tables.store import read_table, read_vectors, sha256_hex, write_table
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
@@ -37,11 +38,11 @@ def run_shard(job: Job) -> ShardReport:
     errors: list[dict[str, Any]] = []
     for pool in _pools(params):
         images = _Images.read(layout, pool, params.audited_variant)
-        errors += [row for row in _errors(images, params.audit.k) if row["image_id"] not in kept]
+        errors += [row for row in _errors(images, params.audit) if row["image_id"] not in kept]
     order = {kind: place for place, kind in enumerate(schema.LABEL_ERROR_KINDS)}
     errors.sort(key=lambda row: (order[row["kind"]], -row["score"], row["pid"], row["image_id"]))
     pictures = _Images.read(layout, params.splits, BASE)
-    copies = list(_copies(pictures, params.audit.min_similarity, kept))
+    copies = list(_copies(pictures, params.audit, kept))
     copies.sort(key=lambda row: (not row["between_splits"], -row["similarity"], row["image_id"]))
     producer = sha256_hex(params.audit.model_dump_json(), params.audited_variant)
     for path, rows, columns in (
@@ -81,19 +82,22 @@ class _Images:
     def read(cls, layout: schema.Layout, splits: Sequence[str], variant: str) -> _Images:
         """Reads them from the tables."""
         paths = [layout.centralized(split) / f"{variant}.parquet" for split in splits]
-        table = pa.concat_tables([read_table(path, ["image_id", "feature"]) for path in paths])
-        ids = table.column("image_id").to_pylist()
+        ids = pa.chunked_array(
+            [
+                chunk
+                for path in paths
+                for chunk in read_table(path, ["image_id"]).column("image_id").chunks
+            ]
+        )
         columns = ["image_id", "pid", "camid", "distractor"]
-        known = {
-            row["image_id"]: row
-            for split in splits
-            for row in read_table(layout.index(split), columns).to_pylist()
-        }
-        rows = [known[image_id] for image_id in ids]
-        pids = [NOBODY if row["distractor"] or row["pid"] is None else row["pid"] for row in rows]
-        camids = np.array([-1 if row["camid"] is None else row["camid"] for row in rows], np.int64)
+        index = pa.concat_tables([read_table(layout.index(split), columns) for split in splits])
+        labels = index.take(pc.index_in(ids, value_set=index.column("image_id")))
+        known = pc.if_else(labels.column("distractor"), None, labels.column("pid"))
+        camids = np.asarray(pc.fill_null(labels.column("camid"), -1), np.int64)
         return cls(
-            *(ids, vectors(table), np.array(pids, np.int64)),
+            ids.to_pylist(),
+            np.concatenate([read_vectors(path) for path in paths]),
+            np.asarray(pc.fill_null(known, NOBODY), np.int64),
             None if (camids == -1).all() else camids,
         )
 
@@ -104,9 +108,11 @@ def _pools(params: Params) -> list[tuple[str, ...]]:
     return [scored, *((split,) for split in params.splits if split not in scored)]
 
 
-def _errors(images: _Images, k: int) -> Iterator[dict[str, Any]]:
+def _errors(images: _Images, params: AuditParams) -> Iterator[dict[str, Any]]:
     """Rows of `schema.LABEL_ERRORS`."""
-    found = find_label_errors(images.features, images.pids, images.camids, k=k)
+    found = find_label_errors(
+        images.features, images.pids, images.camids, k=params.k, search=params.search
+    )
     groups: list[tuple[str, Sequence[int], int, int | None, int, float]] = [
         *(
             ("wrong_person", (one.row,), one.pid, one.other_pid, one.other_row, one.score)
@@ -133,9 +139,11 @@ def _errors(images: _Images, k: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def _copies(images: _Images, min_similarity: float, kept: set[str]) -> Iterator[dict[str, Any]]:
+def _copies(images: _Images, params: AuditParams, kept: set[str]) -> Iterator[dict[str, Any]]:
     """Rows of `schema.NEAR_DUPLICATES`."""
-    pairs, similarity = near_duplicates(images.features, min_similarity)
+    pairs, similarity = near_duplicates(
+        images.features, params.min_similarity, search=params.search
+    )
     for (left, right), value in zip(pairs.tolist(), similarity.tolist(), strict=True):
         one, other = images.ids[left], images.ids[right]
         if one not in kept and other not in kept:

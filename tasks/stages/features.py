@@ -23,6 +23,7 @@ from tasks.tables import schema
 from tasks.tables.params import FeaturesParams, Params
 from tasks.tables.row_cache import RowCache
 from tasks.tables.store import (
+    images_of_shard,
     read_table,
     sha256_hex,
     shard_of,
@@ -188,14 +189,14 @@ def _originals(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
     from pose2id.datasets.images import read_indexed
 
     dataset_root = Path(job.root) / job.params.dataset.root
-    index = read_table(job.layout.index(job.split), ["image_id", "path", "sha256"])
+    columns = ["image_id", "path", "sha256"]
+    index = images_of_shard(job.layout.index(job.split), job.shard, job.n_shards, columns)
     return {
         (row["image_id"], schema.ORIGINAL_POSE_ID): (
             row["sha256"],
             functools.partial(read_indexed, dataset_root, row["path"], row["sha256"]),
         )
         for row in index.to_pylist()
-        if shard_of(row["image_id"], job.n_shards) == job.shard
     }
 
 

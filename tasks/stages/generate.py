@@ -25,7 +25,7 @@ from tasks.stages.poses import read_poses
 from tasks.tables import schema
 from tasks.tables.params import GenerateParams, Params
 from tasks.tables.row_cache import RowCache
-from tasks.tables.store import read_table, sha256_hex, shard_of, shard_prefix, write_table
+from tasks.tables.store import images_of_shard, sha256_hex, shard_prefix, write_table
 
 if TYPE_CHECKING:
     from pose2id.choices import Device
@@ -166,11 +166,10 @@ def _settings(params: GenerateParams) -> dict[str, object]:
 
 
 def _images_of_shard(job: Job) -> pa.Table:
-    index = read_table(job.layout.index(job.split))
+    index = images_of_shard(job.layout.index(job.split), job.shard, job.n_shards)
     if not job.params.generate.distractors:
         index = index.filter(pa.compute.invert(index.column("distractor")))
-    mask = [shard_of(i, job.n_shards) == job.shard for i in index.column("image_id").to_pylist()]
-    return index.filter(pa.array(mask, pa.bool_()))
+    return index
 
 
 def _columns(table: pa.Table, *names: str) -> list[list[str]]:

@@ -19,9 +19,8 @@ from tasks.tables import schema
 from tasks.tables.params import Params
 from tasks.tables.row_cache import RowCache
 from tasks.tables.store import (
-    read_table,
+    images_of_shard,
     sha256_hex,
-    shard_of,
     shard_prefix,
     vector_column,
     write_table,
@@ -66,12 +65,9 @@ def find(job: Job) -> tuple[pa.Table, int]:
 
     with LOADING:
         estimator = load_estimator(job.root)
-    index = read_table(job.layout.index(job.split), ["image_id", "path", "sha256"]).to_pylist()
-    images = {
-        (row["image_id"], schema.ORIGINAL_POSE_ID): row
-        for row in index
-        if shard_of(row["image_id"], job.n_shards) == job.shard
-    }
+    columns = ["image_id", "path", "sha256"]
+    index = images_of_shard(job.layout.index(job.split), job.shard, job.n_shards, columns)
+    images = {(row["image_id"], schema.ORIGINAL_POSE_ID): row for row in index.to_pylist()}
     keys = {
         row: sha256_hex(image["sha256"], estimator.fingerprint) for row, image in images.items()
     }

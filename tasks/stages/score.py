@@ -26,7 +26,7 @@ from tasks.tables import schema
 from tasks.tables.labels import check_protocol, read_labels
 from tasks.tables.params import BASE, Params, ScoreParams
 from tasks.tables.seal import table_schema
-from tasks.tables.store import atomic_path, read_table, sha256_hex, vectors, write_table
+from tasks.tables.store import atomic_path, read_table, read_vectors, sha256_hex, write_table
 
 if TYPE_CHECKING:
     from pose2id.metrics import Evaluation
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 RANKS = (1, 5, 10, 20)
 MAX_RANK = 50
 FALSE_POSITIVE_RATES = (1e-4, 1e-3, 1e-2)
+_NO_ROWS = np.empty(0, np.int64)
 TPR_COLUMNS = ("tpr_at_fpr_1e4", "tpr_at_fpr_1e3", "tpr_at_fpr_1e2")
 
 
@@ -128,6 +129,7 @@ def score_variants(
             top_k=score.top_k,
             max_rank=MAX_RANK,
         )
+        del distances  # a copy of the gallery
         id2, per_identity = _density(q, g, query, gallery)
         chosen = values.pop("notes", ())
         notes = tuple(dict.fromkeys((*evaluation.notes, *chosen, *notes_q, *notes_g, *more)))
@@ -143,7 +145,7 @@ def _features(
     metadata = table_schema(path).metadata or {}
     notes = metadata.get(schema.NOTES, b"").decode().splitlines()
     values = json.loads(metadata.get(schema.APPLIED, b"{}"))
-    return vectors(read_table(path, ["feature"])), values, tuple(f"{split}: {n}" for n in notes)
+    return read_vectors(path), values, tuple(f"{split}: {n}" for n in notes)
 
 
 def _density(
@@ -152,11 +154,12 @@ def _density(
     """ID2 over query and gallery images of known persons, distractors left out."""
     from pose2id.metrics import identity_density
 
-    people = np.concatenate([query.people(len(q)), gallery.people(len(g))])
-    known = people != UNKNOWN
-    if not known.any():
+    asking, asked = query.people(len(q)), gallery.people(len(g))
+    people = np.concatenate([asking, asked])
+    known = people[people != UNKNOWN]
+    if not len(known):
         return math.nan, {}
-    return identity_density(np.concatenate([q, g])[known], people[known])
+    return identity_density(np.concatenate([q[asking != UNKNOWN], g[asked != UNKNOWN]]), known)
 
 
 def _summary(scored: list[Scored], query: Labels, gallery: Labels, params: ScoreParams) -> pa.Table:
@@ -229,26 +232,34 @@ def _queries(scored: list[Scored], query: Labels) -> pa.Table:
 
 
 def _identities(scored: list[Scored], query: Labels, gallery: Labels) -> pa.Table:
-    asking, asked = query.people(len(query)), gallery.people(len(gallery))
-    pids = sorted(set(asking.tolist()) | set(asked.tolist()))
+    asking, asked = _rows_by_person(query), _rows_by_person(gallery)
+    pids = sorted(asking.keys() | asked.keys())
     rows: list[dict[str, Any]] = []
     for item in scored:
         for pid in pids:
-            if pid == UNKNOWN:
-                continue
-            of_pid = (asking == pid) & item.evaluation.valid
-            mean_ap = item.evaluation.ap[of_pid].mean() if of_pid.any() else math.nan
+            its = asking.get(pid, _NO_ROWS)
+            ap = item.evaluation.ap[its[item.evaluation.valid[its]]]
             rows.append(
                 {
                     "variant": item.name,
                     "pid": pid,
-                    "mAP": _number(mean_ap),
+                    "mAP": float(ap.mean()) if len(ap) else None,
                     "id2": _number(item.id2_per_identity.get(pid, math.nan)),
-                    "n_queries": int((asking == pid).sum()),
-                    "n_gallery": int((asked == pid).sum()),
+                    "n_queries": len(its),
+                    "n_gallery": len(asked.get(pid, _NO_ROWS)),
                 }
             )
     return pa.Table.from_pylist(rows, schema=schema.IDENTITIES)
+
+
+def _rows_by_person(labels: Labels) -> dict[int, NDArray[np.int64]]:
+    """Person -> the rows of its images, ascending; those who match nobody are left out."""
+    people = labels.people(len(labels))
+    pids, sizes = np.unique(people, return_counts=True)
+    rows = np.split(np.argsort(people, kind="stable"), np.cumsum(sizes)[:-1])
+    found = dict(zip(pids.tolist(), rows, strict=True))
+    found.pop(UNKNOWN, None)
+    return found
 
 
 def _rankings(scored: list[Scored], query: Labels, gallery: Labels) -> pa.Table:

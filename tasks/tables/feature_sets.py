@@ -12,7 +12,8 @@ from pose2id.errors import DataError
 from pose2id.steps.base import UNKNOWN_CAMERA, FeatureSet
 from pose2id.tracklets import pool_tracklets
 from tasks.tables import schema
-from tasks.tables.store import read_table, vectors
+from tasks.tables.seal import table_schema
+from tasks.tables.store import read_table, read_vectors
 
 
 def accepted_images(layout: schema.Layout, split: str) -> list[str]:
@@ -46,20 +47,25 @@ def load_feature_set(
         DataError: No image of the split was accepted.
     """
     image_ids = accepted_images(layout, split)
-    table = read_table(layout.features(split), ["image_id", "pose_id", "feature"])
-    features = vectors(table)
+    folder = layout.features(split)
+    table = read_table(folder, ["image_id", "pose_id"])
     rows, poses = _rows_of(table, image_ids), _poses(table)
-    original = np.zeros((len(image_ids), features.shape[1]), np.float32)
-    own = (poses == schema.ORIGINAL_POSE_ID) & (rows >= 0)
-    original[rows[own]] = features[own]
-
+    dim = table_schema(next(folder.glob("[!.]*.parquet"))).field("feature").type.list_size
     pose_ids = np.unique(poses[poses != schema.ORIGINAL_POSE_ID])
     weights = _drawing_weights(layout, split, image_ids, pose_ids)
-    drawings = np.zeros((*weights.shape, features.shape[1]), np.float32)
-    drawn = np.flatnonzero((poses != schema.ORIGINAL_POSE_ID) & (rows >= 0))
-    slots = np.searchsorted(pose_ids, poses[drawn])
-    drawn, slots = (part[weights[rows[drawn], slots] > 0] for part in (drawn, slots))
-    drawings[rows[drawn], slots] = features[drawn]
+    original = np.zeros((len(image_ids), dim), np.float32)
+    drawings = np.zeros((*weights.shape, dim), np.float32)
+    start = 0
+    for part in sorted(folder.glob("[!.]*.parquet")):  # as `read_table` joins them
+        features = read_vectors(part)
+        its_rows, its_poses = (all_[start : start + len(features)] for all_ in (rows, poses))
+        own = (its_poses == schema.ORIGINAL_POSE_ID) & (its_rows >= 0)
+        original[its_rows[own]] = features[own]
+        drawn = np.flatnonzero((its_poses != schema.ORIGINAL_POSE_ID) & (its_rows >= 0))
+        slots = np.searchsorted(pose_ids, its_poses[drawn])
+        drawn, slots = (kept[weights[its_rows[drawn], slots] > 0] for kept in (drawn, slots))
+        drawings[its_rows[drawn], slots] = features[drawn]
+        start += len(features)
     cameras = _cameras(layout, split, image_ids)
     images = FeatureSet(original, cameras, drawings, weights)
     if tracklets == "none":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pose2id.errors import DataError
@@ -36,26 +38,26 @@ def read_labels(layout: Layout, split: str, image_ids: list[str] | None = None) 
     wanted = ["image_id", "distractor", *_NUMBERS.values(), *_NAMES.values()]
     there = set(pq.read_schema(path).names) if path.is_file() else set(wanted)
     table = read_table(path, [name for name in wanted if name in there])
-    known_ids = table.column("image_id").to_pylist()
     if image_ids is not None:
-        row_of = {image_id: row for row, image_id in enumerate(known_ids)}
-        missing = [image_id for image_id in image_ids if image_id not in row_of]
-        if missing:
+        wanted_ids = pa.array(image_ids, pa.string())
+        rows = pc.index_in(wanted_ids, value_set=table.column("image_id"))
+        if rows.null_count:
+            missing = wanted_ids.filter(pc.is_null(rows))
             raise DataError(
                 f"{len(missing)} images of {split!r} have features but no index row, the first is "
-                f"{missing[0]!r}; run the pipeline again: dvc repro"
+                f"{missing[0].as_py()!r}; run the pipeline again: dvc repro"
             )
-        table = table.take([row_of[image_id] for image_id in image_ids])
+        table = table.take(rows)
     columns = {}
     for name, column in {**_NUMBERS, **_NAMES}.items():
         if column not in there or table.column(column).null_count == table.num_rows:
             continue
         unknown, kind = (UNKNOWN, np.int64) if name in _NUMBERS else (NO_NAME, np.str_)
-        columns[name] = np.array(table.column(column).fill_null(unknown).to_pylist(), kind)
+        columns[name] = np.asarray(table.column(column).fill_null(unknown)).astype(kind)
     return Labels(
         **columns,
-        distractors=np.array(table.column("distractor").to_pylist(), np.bool_),
-        image_ids=np.array(known_ids if image_ids is None else image_ids, np.str_),
+        distractors=np.asarray(table.column("distractor")),
+        image_ids=np.asarray(table.column("image_id")).astype(np.str_),
     )
 
 

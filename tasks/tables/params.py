@@ -39,6 +39,7 @@ from pose2id.choices import (
     Protocol,
     QueryModality,
     Runner,
+    Search,
     Severity,
     Solver,
     Status,
@@ -354,6 +355,7 @@ class AuditParams(_Section):
     variant: str | None = None
     k: Annotated[int, Field(ge=1, le=1000)] = 6
     min_similarity: Fraction = 0.98
+    search: Search = "exact"
 
 
 class ReportParams(_Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import secrets
@@ -14,7 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pose2id.errors import DataError
-from tasks.tables.seal import read_sealed, write_sealed
+from tasks.tables.seal import open_sealed, read_sealed, write_sealed
+
+_ROWS_AT_ONCE = 8192
 
 
 @contextlib.contextmanager
@@ -56,7 +59,7 @@ def write_table(path: Path, table: pa.Table, *, producer: str) -> None:
             compression="zstd",
             use_dictionary=plain,
             write_statistics=[f.name for f in table.schema if f.name not in {*vectors, "image"}],
-            row_group_size=8192,
+            row_group_size=_ROWS_AT_ONCE,
         )
 
 
@@ -72,6 +75,25 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     if not files or not all(file.exists() for file in files):
         raise DataError(f"there is no table at {path}; run the stage that makes it: dvc repro")
     return pa.concat_tables([read_sealed(file, columns) for file in files])
+
+
+def read_vectors(path: Path, column: str = "feature") -> NDArray[np.float32]:
+    """The vectors of one file, `(N, D) float32`; they are never in memory twice.
+
+    Raises:
+        DataError: There is no such file.
+        DamagedTableError: It is not what was written.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no table at {path}; run the stage that makes it: dvc repro")
+    with open_sealed(path) as file:
+        dim = file.schema_arrow.field(column).type.list_size
+        rows = np.empty((file.metadata.num_rows, dim), np.float32)
+        start = 0
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column]):
+            rows[start : start + len(batch)] = vectors(pa.Table.from_batches([batch]), column)
+            start += len(batch)
+    return rows
 
 
 def vectors(table: pa.Table, column: str = "feature") -> NDArray[np.float32]:
@@ -116,3 +138,24 @@ def shard_of(image_id: str, n_shards: int) -> int:
     bits = n_shards.bit_length() - 1
     first = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:4], "big")
     return first >> (32 - bits) if bits else 0
+
+
+def images_of_shard(
+    path: Path, shard: int, n_shards: int, columns: list[str] | None = None
+) -> pa.Table:
+    """The rows of an index whose images are of one shard, in the index's order.
+
+    Raises:
+        DataError: There is no index, or it is damaged.
+    """
+    table = read_table(path, columns)
+    status = path.stat()
+    numbers = _shards(path, n_shards, status.st_ino, status.st_size, status.st_mtime_ns)
+    return table.take(np.flatnonzero(numbers == shard))
+
+
+@functools.lru_cache(maxsize=4)
+def _shards(path: Path, n_shards: int, *_version: int) -> NDArray[np.int16]:
+    """The shard of each row; kept, so that all shards together hash each name once."""
+    ids = read_table(path, ["image_id"]).column("image_id").to_pylist()
+    return np.array([shard_of(image_id, n_shards) for image_id in ids], np.int16)

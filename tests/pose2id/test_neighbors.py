@@ -176,6 +176,39 @@ def test_approximate_tables_measure_distances_and_recall(method):
     assert (table.ids != np.arange(len(x))[:, None]).all()
 
 
+@pytest.mark.parametrize("method", ["exact", "ivf", "hnsw"])
+def test_neighbours_of_other_groups_only(method):
+    pytest.importorskip("faiss")
+    rng = np.random.default_rng(1)
+    x = np.repeat(rng.standard_normal((60, 16)), 10, axis=0)
+    x = (x + 0.1 * rng.standard_normal(x.shape)).astype(np.float32)
+    groups = np.where(np.arange(len(x)) < 2, 5, np.arange(len(x)) % 3)
+    table = nearest_neighbors(x, 3, method=method, groups=groups)
+    squared = np.square(x[:, None].astype(np.float64) - x).sum(axis=2)
+    squared[groups[:, None] == groups] = np.inf
+    nearest = np.argsort(squared, axis=1, kind="stable")[:, :3]
+    assert (groups[table.ids] != groups[:, None]).all()
+    assert (table.ids == nearest).mean() > (0.999 if method == "exact" else 0.9)
+    some = nearest_neighbors(x[:3], 2, method=method, groups=np.array([0, 0, 1]))
+    assert some.ids.tolist()[:2] == [[2, -1], [2, -1]]
+    assert np.isinf(some.sq_distances[:2, 1]).all()
+
+
+def test_inverted_lists_are_the_same_on_any_number_of_threads():
+    pytest.importorskip("faiss")
+    torch = pytest.importorskip("torch")
+    x = random_features(5000, 32)
+    threads, tables = torch.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            tables.append(nearest_neighbors(x, 4, method="ivf", effort=4))
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(tables[0].ids, tables[1].ids)
+    assert 0.5 < tables[0].recall == tables[1].recall
+
+
 def test_rows_that_an_index_leaves_short_are_searched_exactly():
     pytest.importorskip("faiss")
     x = random_features(400, 8)  # 10 lists of about 40: one list never holds 60 neighbours

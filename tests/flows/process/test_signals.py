@@ -37,7 +37,7 @@ child.wait()
 """
 CHILD = """
 import time
-from flows.process.signals import end_with_parent
+from pose2id.workers import end_with_parent
 from flows.process.lock import pipeline_lock
 from pathlib import Path
 import signal

@@ -88,3 +88,17 @@ def test_corrections_change_labels_and_leave_images_out(tmp_path):
     assert {row["image_id"]: row["pid"] for row in rows} == {ids[0]: 9, ids[2]: 2, ids[3]: 2}
     (dropped,) = read_table(layout.rejects("query")).to_pylist()
     assert (dropped["kind"], dropped["path"]) == ("dropped", f"query/{GOOD[1]}")
+
+
+def test_many_images_are_inspected_by_processes_with_the_same_outcome(tmp_path, monkeypatch):
+    params = project(tmp_path, "0003_c1s1_000001_00.jpg")
+    (tmp_path / "data/raw/query/0003_c1s1_000001_00.jpg").write_bytes(b"no picture")
+    monkeypatch.setattr(index, "_CHUNK", 2)
+    written = []
+    for least in (10_000, 1):
+        monkeypatch.setattr(index, "_MIN_FOR_PROCESSES", least)
+        with pytest.raises(QualityError, match="1 of 5 files"):
+            run(params, tmp_path)
+        layout = Layout(tmp_path)
+        written.append([p.read_bytes() for p in (layout.index("query"), layout.rejects("query"))])
+    assert written[0] == written[1]
