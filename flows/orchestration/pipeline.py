@@ -1,14 +1,14 @@
 """The Prefect flow over DVC's own stage graph: `pose2id run`.
 
 DVC decides what must run and records what ran, as `dvc repro` does; Prefect shows it. Each stage of
-dvc.yaml is one task run, in which DVC reproduces that stage, and its shards appear below it.
+dvc.yaml is one task run, in which DVC reproduces that stage, and its shards appear below it. What
+is done before a temporary server answers (`ahead`) is shown by a task run that only says so.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,12 +17,14 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Completed
 
 from flows.orchestration import run_page
+from flows.orchestration.ahead import OF_THIS_RUN, Ahead, Outcome, run_ahead
 from flows.orchestration.alerts import send_alert
 from flows.orchestration.events import PARENT_TASK_RUN, events_file, forget_events
-from flows.orchestration.prefect_server import connect, ended_with
+from flows.orchestration.prefect_server import connect, ended_with, wait_until_recorded
 from flows.orchestration.shard_runs import ShownShards
 from flows.orchestration.watch import remember, signature, unchanged
 from flows.process.environment import environment, prepare
@@ -118,21 +120,49 @@ def reproduce(address: str, root: Path, bring_up_to_date: Callable[[], object]) 
     return ran
 
 
-def _reproduce_all(root: Path, stage_seconds: dict[str, float]) -> None:
+@task(task_run_name="{address}", persist_result=False, cache_policy=NO_CACHE)
+def show_outcome(address: str, outcome: Outcome) -> None:
+    """Shows a stage that was brought up to date before the flow.
+
+    Args:
+        address: DVC's name of the stage.
+        outcome: What came of it.
+
+    Raises:
+        StageFailedError: The stage's command failed.
+    """
+    if outcome.failure is not None:
+        raise StageFailedError(f"stage {address} failed: {outcome.failure}")
+    ran = "nothing to do" if outcome.seconds is None else f"ran for {outcome.seconds:.1f} s"
+    get_run_logger().info("%s: %s", address, ran)
+
+
+def _reproduce_all(root: Path, ahead: Ahead, stage_seconds: dict[str, float]) -> None:
     """Does what `dvc repro` does, and shows each stage as a task run.
 
     Args:
         root: The project's root folder.
+        ahead: What was done before.
         stage_seconds: Gets the seconds of every stage that ran, by its address.
 
     Raises:
         StageFailedError: A stage's command failed.
     """
+    for address, outcome in ahead.outcomes.items():
+        if outcome.seconds is not None:
+            stage_seconds[address] = outcome.seconds
+        state: State[None] = show_outcome(address, outcome, return_state=True)
+        ahead.last_shown = state.state_details.task_run_id
+        state.result()
+    if ahead.complete:
+        return
     from dvc.exceptions import ReproductionError
     from dvc.repo import Repo
     from dvc.repo.reproduce import _reproduce_stage
 
     def shown(stage: Stage, **options: Any) -> Stage | None:  # noqa: ANN401 - DVC's own
+        if stage.addressing in ahead.outcomes:
+            return None
         started = time.monotonic()
         if not reproduce(stage.addressing, root, partial(_reproduce_stage, stage, **options)):
             return None
@@ -151,13 +181,13 @@ def _reproduce_all(root: Path, stage_seconds: dict[str, float]) -> None:
 def _run(root: Path) -> list[str]:
     layout = Layout(root)
     before = last_completed(layout)
-    started, clock = datetime.now(UTC), time.monotonic()
+    ahead = OF_THIS_RUN.get() or Ahead()
     stage_seconds: dict[str, float] = {}
     outcome = "interrupted"
     mend_dvc_state(root)
     forget_events(root)
     try:
-        _reproduce_all(root, stage_seconds)
+        _reproduce_all(root, ahead, stage_seconds)
         outcome = "completed"
     except StageFailedError as error:
         outcome = str(error)
@@ -165,22 +195,14 @@ def _run(root: Path) -> list[str]:
     finally:
         row = append_run(
             root,
-            started=started,
-            duration_s=time.monotonic() - clock,
+            started=ahead.started,
+            duration_s=time.monotonic() - ahead.clock,
             trigger=_trigger(),
             outcome=outcome,
             stage_seconds=stage_seconds,
         )
     run_page.show_results(layout, row, before)
     return list(stage_seconds)
-
-
-def _warm_up(root: Path) -> None:
-    """Has DVC import all that reading the graph of stages needs, which it does piece by piece."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        _ = repo.index.graph
 
 
 def _trigger() -> str:
@@ -201,12 +223,19 @@ def run_here(root: Path, server: TemporaryServer | None) -> None:
         StageFailedError: The run did not complete.
         NoServerError: No Prefect server answers.
     """
-    _warm_up(root)  # while the server starts
     end_orphan_server(root)
+    settings: dict[Any, None] = {}
+    ahead = None
     if server is not None:
+        ahead = run_ahead(root)
+        OF_THIS_RUN.set(ahead)
         server.wait()
+        # At the end of a flow Prefect waits up to a second for what sends them, to nobody here.
+        settings[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
     connect()
-    with ended_with(remember_servers(root)):
+    with ended_with(remember_servers(root)), temporary_settings(settings):
         state: State[Any] = pipeline(root, return_state=True)
+        if ahead is not None and ahead.last_shown is not None:
+            wait_until_recorded(ahead.last_shown)
     if not state.is_completed():
         raise StageFailedError(state.message)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 
 from flows.process.repair import is_alive
 from pose2id.errors import Pose2IdError
 
 WATCH_S = 1.0
+RECORDED_WITHIN_S = 30.0
+POLL_S = 0.02
+
+log = logging.getLogger("flows")
 
 
 class NoServerError(Pose2IdError):
@@ -61,6 +69,26 @@ def _advice_on_proxies() -> str:
         if not os.environ.get(name, "http").startswith(("http", "socks5"))
     ]
     return f"{', '.join(names)} may be why: unset it for this command. " if names else ""
+
+
+def wait_until_recorded(task_run_id: UUID) -> None:
+    """Waits until a temporary server knows how a task run has ended.
+
+    It learns so by events, in their order, a little later; what it has not recorded when it is
+    ended is lost.
+
+    Args:
+        task_run_id: The task run that ended last.
+    """
+    deadline = time.monotonic() + RECORDED_WITHIN_S
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < deadline:
+            with suppress(ObjectNotFound):
+                state = client.read_task_run(task_run_id).state
+                if state is not None and state.is_final():
+                    return
+            time.sleep(POLL_S)
+    log.warning("the temporary Prefect server has not recorded all stages of this run")
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from pose2id.workers import end_with_parent
 
 ENDS_WITHIN_S = 5.0
 POLL_S = 0.05
+# Looking for garbage again and again while so much is imported takes a tenth of its start.
+UVICORN = "import gc; gc.set_threshold(200_000, 50, 100); from uvicorn.main import main; main()"
 SETTINGS = {
     # As Prefect starts its own: the API alone, and no settings but those given here.
     "PREFECT_UI_ENABLED": "0",
@@ -28,6 +30,9 @@ SETTINGS = {
     # To look for block types, of which a run needs none, it would import dask and ray.
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
+    # One statement for many task runs, once a second, instead of one for each state of each.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
 }
 
 
@@ -45,7 +50,7 @@ class TemporaryServer:
         spec = find_spec("prefect")
         folder = Path(spec.origin).parents[1] if spec and spec.origin else Path()
         command = [
-            *(sys.executable, "-m", "uvicorn", "--app-dir", str(folder)),
+            *(sys.executable, "-c", UVICORN, "--app-dir", str(folder)),
             *("--factory", "prefect.server.api.server:create_app"),
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--log-level", "error", "--lifespan", "on"),

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -96,6 +97,30 @@ def test_a_changed_parameter_reruns_what_depends_on_it_and_nothing_else(ran_copy
         dry = ran_copy.run("dvc", "repro", "--dry").stdout
         assert set(re.findall(r"Running stage '(.+)':", dry)) == stages, name
         (ran_copy.root / "params.yaml").write_bytes(original)
+
+
+@pytest.mark.slow
+def test_what_ran_while_the_server_started_is_shown_and_recorded(ran_copy: Project):
+    ran_copy.set(centralize__fuse__eta=1.7)
+    said = ran_copy.run("pose2id", "run").stderr
+    assert re.search(r"centralize: ran for \d", said)
+    assert "index@query: nothing to do" in said
+    assert "Running stage" not in ran_copy.run("dvc", "repro").stdout
+    (ran_copy.root / "data" / "views.sql").write_text("no SQL")
+    done = ran_copy.run("pose2id", "run", check=False)
+    assert done.returncode == 1
+    assert "stage report failed: " in done.stderr
+    assert "views.sql" in done.stderr.rpartition("error: ")[2]
+    first, second = read_table(ran_copy.root / "data" / "runs.parquet").to_pylist()[-2:]
+    assert set(json.loads(first["stage_seconds_json"])) >= {"centralize", "score", "report"}
+    assert first["outcome"] == "completed"
+    assert "stage report failed" in second["outcome"]
+    database = sqlite3.connect(ran_copy.root / ".cache" / "prefect" / "prefect.db")
+    with contextlib.closing(database):
+        query = "SELECT name, state_type FROM task_run ORDER BY start_time"
+        shown = database.execute(query).fetchall()
+    assert ("centralize", "COMPLETED") in shown
+    assert shown[-1] == ("report", "FAILED")
 
 
 def test_a_first_command_prepares_the_home_of_prefect(tmp_path: Path):
