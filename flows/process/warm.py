@@ -114,10 +114,12 @@ def _ask(server: socket.socket, arguments: list[str]) -> int | None:
     os.umask(umask := os.umask(0o077))
     request = _Request(arguments, dict(os.environ), str(Path.cwd()), umask, os.getpgrp())
     stage = 0
+    early: list[int] = []  # signals that came before it was known which process is the stage
 
     def hand_on(number: int, _: object) -> None:
         if not stage:
-            os._exit(128 + number)
+            early.append(number)
+            return
         with suppress(ProcessLookupError):  # it has just ended by itself
             os.kill(stage, number)
 
@@ -131,6 +133,8 @@ def _ask(server: socket.socket, arguments: list[str]) -> int | None:
         stage = _number(server)
         end_with_parent()
         if stage:
+            for number in early:
+                hand_on(number, None)
             return _number(server)
     except OSError:  # the warm process has ended
         if stage:
@@ -138,6 +142,8 @@ def _ask(server: socket.socket, arguments: list[str]) -> int | None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    for number in early:  # this process is the stage
+        os.kill(os.getpid(), number)
     return None
 
 
