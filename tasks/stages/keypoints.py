@@ -5,7 +5,6 @@ Where nothing does, the stage writes empty tables at once and loads no network.
 
 from __future__ import annotations
 
-import functools
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from pose2id.poses.estimators import BlazePoseEstimator
 
 log = logging.getLogger(__name__)
-NETWORK = Path("models/blazepose-lite/pose_landmark_lite.tflite")
 ROWS_PER_SEGMENT = 256  # images between two writes to the cache
 
 Row = tuple[str, int]  # image id, pose id
@@ -54,17 +52,20 @@ def run_shard(job: Job) -> ShardReport:
     if not wanted(job.params, job.split):
         write_table(part, schema.KEYPOINTS.empty_table(), producer="none")
         return ShardReport(0, notes=("nothing asks for them",))
+    from pose2id.poses.estimators import shipped_estimator
+
     table, n_made = find(job)
-    write_table(part, table, producer=load_estimator(job.root).fingerprint)
+    write_table(part, table, producer=shipped_estimator(job.root).fingerprint)
     return ShardReport(table.num_rows, n_made, table.num_rows - n_made)
 
 
 def find(job: Job) -> tuple[pa.Table, int]:
     """The key points of a shard's images in id order, and how many the cache lacked."""
     from pose2id.datasets.images import decode_rgb, read_indexed
+    from pose2id.poses.estimators import shipped_estimator
 
     with LOADING:
-        estimator = load_estimator(job.root)
+        estimator = shipped_estimator(job.root)
     columns = ["image_id", "path", "sha256"]
     index = images_of_shard(job.layout.index(job.split), job.shard, job.n_shards, columns)
     images = {(row["image_id"], schema.ORIGINAL_POSE_ID): row for row in index.to_pylist()}
@@ -113,14 +114,6 @@ def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) ->
                 f"the key points can't be used. {told}. All findings are in {findings}."
             )
         log.warning("keypoints %s: %s", split, told)
-
-
-@functools.lru_cache(maxsize=1)
-def load_estimator(root: str) -> BlazePoseEstimator:
-    """The pose network of a project, loaded once per process."""
-    from pose2id.poses.estimators import BlazePoseEstimator
-
-    return BlazePoseEstimator(Path(root) / NETWORK)
 
 
 def _find(

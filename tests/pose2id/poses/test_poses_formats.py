@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 from PIL import Image
 
 from pose2id.errors import DataError, MissingDependencyError, WeightsError
-from pose2id.poses.estimators import BlazePoseEstimator
+from pose2id.poses.estimators import SHIPPED, BlazePoseEstimator
 from pose2id.poses.formats import FORMATS, to_openpose18
 from pose2id.poses.representative import representative_poses
 from pose2id.poses.skeleton import JOINT_NAMES
 from pose2id.poses.standard import STANDARD_POSES
+from pose2id.renderer import Camera, Identity, render_shot
+from tests.conftest import ROOT
 
 SHARED = Path(__file__).parents[4] / "shared"
 BLAZEPOSE = SHARED / "models/pose/pose_landmark_full.tflite"
@@ -117,6 +120,18 @@ def test_missing_pose_network_or_runtime_is_explained(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingDependencyError, match=r"pose2id\[openvino\]"):
         BlazePoseEstimator(broken)
+
+
+def test_threads_that_share_a_pose_network_get_their_own_pictures_key_points():
+    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    camera = Camera.sample(9100, 0)
+    shots = [render_shot(Identity.sample(9100, n), camera, n, 128, 64) for n in range(16)]
+    pictures = [Image.fromarray(shot.image) for shot in shots]
+    estimator = BlazePoseEstimator(ROOT / SHIPPED)
+    alone = estimator(pictures)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda picture: estimator([picture])[0], pictures))
+    assert np.array_equal(alone, np.stack(together))
 
 
 @pytest.mark.skipif(

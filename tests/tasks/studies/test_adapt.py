@@ -24,7 +24,6 @@ from pose2id.training.adapt_recipe import AdaptRecipe
 from pose2id.training.clusters import NOISE, cluster_identities
 from pose2id.training.guide import ExtractorGuide
 from pose2id.training.recipe import check_recipe
-from tasks.stages import keypoints
 from tasks.studies.adapt import adapt, load_guide, prepare, read_adapt_file
 from tasks.studies.training_data import held_out_pool, open_source
 from tasks.tables import schema
@@ -63,7 +62,8 @@ class Colours:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(keypoints, "load_estimator", lambda root: StandingPeople())
+    found = "pose2id.poses.estimators.shipped_estimator"
+    monkeypatch.setattr(found, lambda root: StandingPeople())
     monkeypatch.setattr("tasks.studies.adapt.load_extractor", lambda *_: Colours())
     torch.manual_seed(0)
     save_model(IpgModel(tiny_model_config()), tmp_path / "start")
