@@ -52,7 +52,8 @@ def print_results(root: Path) -> None:
 
     layout = Layout(root)
     rows = read_table(layout.results / "summary.parquet").to_pylist()
-    columns = ("variant", "mAP", "delta [95 % interval]", "Rank-1", "Rank-5", "mINP", "ID2", "done")
+    interval = "delta [95 % interval]"
+    columns = ("variant", "mAP", interval, "Rank-1", "Rank-5", "mINP", "ID2", "bias", "done")
     show_table(
         columns,
         [
@@ -64,6 +65,7 @@ def print_results(root: Path) -> None:
                 _percent(row["rank_5"]),
                 _percent(row["mINP"]),
                 row["id2"],
+                row["camera_nmi"],
                 _done(row),
             )
             for row in rows

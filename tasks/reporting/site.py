@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pose2id.metrics.camera_bias import MAX_IMAGES
 from tasks.reporting.assets import Assets
 from tasks.reporting.audit import audit_section
 from tasks.reporting.cameras import camera_table
@@ -22,6 +23,7 @@ from tasks.reporting.results import results_section
 from tasks.reporting.space import space_section
 from tasks.reporting.tables import Tables
 from tasks.reporting.thumbnails import Thumbnails
+from tasks.tables import schema
 
 DRAWINGS_PER_PAGE = 24
 PERSONS_PER_PAGE = 500
@@ -36,7 +38,12 @@ def write_site(tables: Tables, folder: Path) -> int:
 
     Returns:
         The number of pages.
+
+    Raises:
+        DataError: An earlier version of Pose2ID made the tables.
     """
+    tables.refuse_older("summary", schema.SUMMARY)
+    tables.refuse_older("quality", schema.QUALITY)
     thumbnails = Thumbnails(tables.layout)
     assets = Assets(folder / "assets", thumbnails)
     (folder / "pages").mkdir()
@@ -62,7 +69,7 @@ def write_site(tables: Tables, folder: Path) -> int:
     )
     page("results")
     page("queries", explorer=write_queries(tables, assets, folder / "queries"))
-    page("cameras", table=cameras, why=no_cameras)
+    page("cameras", table=cameras, why=no_cameras, bias_sample=MAX_IMAGES)
     page(
         "quality",
         quality=quality_section(tables, assets),

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pose2id.datasets.images import read_indexed
-from pose2id.errors import Pose2IdError
+from pose2id.errors import DataError, Pose2IdError
 from tasks.tables.catalog import open_views, plain_path
 from tasks.tables.params import Params
 from tasks.tables.schema import TABLE_FOLDERS, Layout
@@ -70,6 +70,23 @@ class Tables:
             if view in self.views
             else 0
         )
+
+    def refuse_older(self, view: str, wanted: pa.Schema) -> None:
+        """Refuses a view that lacks columns which the report shows.
+
+        Raises:
+            DataError: An earlier version made its table.
+        """
+        if view not in self.views:
+            return
+        description = self.connection.execute(f'FROM "{view}" LIMIT 0').description or []
+        there = {column[0] for column in description}
+        missing = [name for name in wanted.names if name not in there]
+        if missing:
+            raise DataError(
+                f"the table {view} lacks the columns {', '.join(missing)}: an earlier version of "
+                "Pose2ID made it. Run the pipeline, which makes it again: dvc repro"
+            )
 
     def producers(self, view: str) -> list[str]:
         """Fingerprints of what made the files of a view, as their metadata names them."""

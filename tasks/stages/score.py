@@ -29,7 +29,7 @@ from tasks.tables.seal import table_schema
 from tasks.tables.store import atomic_path, read_table, read_vectors, sha256_hex, write_table
 
 if TYPE_CHECKING:
-    from pose2id.metrics import Evaluation
+    from pose2id.metrics import CameraBias, Evaluation
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,14 @@ TPR_COLUMNS = ("tpr_at_fpr_1e4", "tpr_at_fpr_1e3", "tpr_at_fpr_1e2")
 
 @dataclass(frozen=True)
 class Scored:
-    """One scored variant: its evaluation, the density of its features, and what to know of it."""
+    """One scored variant: its evaluation, what its features are like, and what to know of it."""
 
     name: str
     steps: Chain
     evaluation: Evaluation
     id2: float
     id2_per_identity: dict[int, float]
+    bias: CameraBias
     values: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -102,14 +103,15 @@ def score_variants(
     layout: schema.Layout, params: Params, query: Labels, gallery: Labels
 ) -> list[Scored]:
     """Evaluates every variant, ties broken by a hash of the images' names."""
-    from pose2id.metrics import evaluate, read_permutations
+    from pose2id.metrics import camera_bias, evaluate, read_permutations
 
     score, device = params.score, params.runtime.device
     rules, steps = rules_of(score.protocol), score.by_step()
     drawn = rules.draws == "sysu_official" and score.permutations is not None
     path = layout.root / str(score.permutations)
     permutations = read_permutations(path) if drawn else None
-    scored = []
+    scored: list[Scored] = []
+    biases: dict[str, CameraBias] = {}  # variants that differ in re-ranking share their features
     for name, chain in params.variants.items():
         table = params.features_of(name)
         q, _, notes_q = _features(layout, score.query, table)
@@ -131,9 +133,13 @@ def score_variants(
         )
         del distances  # a copy of the gallery
         id2, per_identity = _density(q, g, query, gallery)
+        if table not in biases:
+            biases[table] = camera_bias(g, gallery)
         chosen = values.pop("notes", ())
         notes = tuple(dict.fromkeys((*evaluation.notes, *chosen, *notes_q, *notes_g, *more)))
-        scored.append(Scored(name, chain, evaluation, id2, per_identity, values, notes))
+        scored.append(
+            Scored(name, chain, evaluation, id2, per_identity, biases[table], values, notes)
+        )
     return scored
 
 
@@ -179,6 +185,9 @@ def _summary(scored: list[Scored], query: Labels, gallery: Labels, params: Score
                 "mINP": _number(result.mINP),
                 **{f"rank_{r}": _number(result.rank(r)) for r in RANKS},
                 "id2": _number(item.id2),
+                "camera_nmi": _number(item.bias.camera_nmi),
+                "camera_nmi_by_chance": _number(item.bias.camera_nmi_by_chance),
+                "identity_nmi": _number(item.bias.identity_nmi),
                 **{
                     column: _number(result.tpr_at_fpr.get(rate, math.nan))
                     for column, rate in zip(TPR_COLUMNS, FALSE_POSITIVE_RATES, strict=True)

@@ -98,6 +98,7 @@ QUALITY = pa.schema(
         pa.field("pose_id", pa.int16(), nullable=False),
         pa.field("pixel_std", pa.float32()),
         pa.field("pose_difference", pa.float32()),
+        pa.field("pose_pck", pa.float32()),  # null where validate.min_pose_pck is
         pa.field("identity_similarity", pa.float32()),
         pa.field("feature_norm", pa.float32()),
         pa.field("accepted", pa.bool_(), nullable=False),
@@ -117,6 +118,7 @@ SCORES = pa.schema(
         pa.field("decoded_size", pa.string()),
         pa.field("pixel_std", pa.float32()),
         pa.field("pose_difference", pa.float32()),
+        pa.field("pose_pck", pa.float32()),
         pa.field("identity_similarity", pa.float32()),
         pa.field("feature_norm", pa.float32()),
         pa.field("n_not_finite", pa.int32()),
@@ -231,6 +233,10 @@ SUMMARY = pa.schema(
         pa.field("rank_10", pa.float64()),
         pa.field("rank_20", pa.float64()),
         pa.field("id2", pa.float64()),
+        # Of the gallery's clusters with cameras (the bias) and persons; null without them.
+        pa.field("camera_nmi", pa.float64()),
+        pa.field("camera_nmi_by_chance", pa.float64()),
+        pa.field("identity_nmi", pa.float64()),
         pa.field("tpr_at_fpr_1e4", pa.float64()),
         pa.field("tpr_at_fpr_1e3", pa.float64()),
         pa.field("tpr_at_fpr_1e2", pa.float64()),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pose2id.bootstrap import paired_bootstrap
-from pose2id.metrics import Evaluation, evaluate, identity_density
+from pose2id.labels import Labels
+from pose2id.metrics import CameraBias, Evaluation, camera_bias, evaluate, identity_density
 from tasks.tables import schema
 from tasks.tables.schema import Layout
 from tasks.tables.store import write_table
@@ -66,7 +67,8 @@ def write_results(
         both = np.concatenate([q, g])
         pids = np.concatenate([query.pids, gallery.pids])
         id2 = identity_density(both[pids > 0], pids[pids > 0]) if labels else (None, {})
-        summary.append(_summary_row(name, found, scores, id2[0], gallery, labels))
+        bias = camera_bias(g, Labels(pids=gallery.pids if labels else None, camids=gallery.cams))
+        summary.append(_summary_row(name, found, scores, id2[0], gallery, labels) | _bias(bias))
         tables["queries"].append(_queries(name, found, query, labels))
         tables["identities"].append(_identities(name, found, id2[1], query, gallery))
         tables["rankings"].append(_rankings(name, found, query, gallery))
@@ -134,6 +136,10 @@ def _summary_row(
         "transductive": name != "base",
         "note": None if labels else "the dataset has no labels",
     }
+
+
+def _bias(bias: CameraBias) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else value for name, value in asdict(bias).items()}
 
 
 def _queries(name: str, found: Evaluation, query: Side, labels: bool) -> pa.Table:

@@ -345,6 +345,27 @@ def test_cameras_have_the_numbers_of_the_tables(project):
     assert cameras[0] == 0
 
 
+def test_the_camera_bias_is_that_of_the_summary(project):
+    root, _, pages = project
+    table = pages["cameras"].split('<table id="camera-bias">')[1].split("</table>")[0]
+    for row in read_table(root / SUMMARY).to_pylist():
+        line = next(part for part in table.split("<tr") if f"<code>{row['variant']}</code>" in part)
+        names = ("camera_nmi", "camera_nmi_by_chance", "identity_nmi")
+        assert re.findall(r">(\d\.\d{3})<", line) == [f"{row[name]:.3f}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("folder", "column"), [("data/results", "camera_nmi"), ("data/quality", "pixel_std")]
+)
+def test_tables_of_an_earlier_version_are_refused_in_words(tmp_path, folder, column):
+    params = write_project(tmp_path, Spec(identities=3), report=REPORT)
+    for file in (tmp_path / folder).glob("*.parquet"):
+        table = read_table(file)
+        write_table(file, table.select(set(table.column_names) - {column}), producer="old")
+    with pytest.raises(DataError, match=f"lacks the columns {column}: an earlier version"):
+        build(tmp_path, params)
+
+
 def test_generated_thumbnails_say_in_their_file_that_they_are_synthetic(project):
     root, _, _ = project
     marks = [read_mark(p.read_bytes()) for p in (root / "reports/assets").glob("*.jpg")]
@@ -472,6 +493,7 @@ def test_without_cameras_only_the_table_of_cameras_is_missing(tmp_path):
     params = write_project(tmp_path, Spec(identities=4, has_cameras=False), report=REPORT)
     pages = build(tmp_path, params)
     assert "No table of cameras: the dataset has no camera ids" in pages["cameras"]
+    assert "camera-bias" not in pages["cameras"]
     assert "CMC: share of queries" in pages["results"]
 
 

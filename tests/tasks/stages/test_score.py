@@ -19,6 +19,7 @@ from tasks.tables.store import read_table, vector_column, write_table
 from tests.tasks.factory import Spec, params_of, write_project
 
 VARIANTS = {"base": [], "base_rerank": ["rerank"], "nfc": ["nfc"]}
+BIAS = ("camera_nmi", "camera_nmi_by_chance", "identity_nmi")
 METRICS = ("mAP", "mINP", "rank_1", "mAP_std", "rank_1_std", "mAP_delta")
 
 
@@ -72,7 +73,10 @@ def test_rows_say_protocol_trials_and_spread(tmp_path: Path) -> None:
     market = params.model_copy(
         update={"score": params.score.model_copy(update={"protocol": "market"})}
     )
-    for row in run(market, tmp_path):
+    rows = run(market, tmp_path)
+    assert all(0 < row[name] <= 1 for row in rows for name in BIAS)
+    assert [rows[0][name] for name in BIAS] == [rows[1][name] for name in BIAS]  # re-ranked
+    for row in rows:
         assert (row["protocol"], row["n_trials"]) == ("market", 1)
         assert (row["mAP_std"], row["rank_1_std"], row["note"]) == (None, None, None)
 
@@ -89,7 +93,9 @@ def test_both_directions_are_scored_after_re_ranking_too(tmp_path: Path) -> None
 def test_no_labels_at_all_end_in_lists(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     params = project(tmp_path, Spec(labels=False, has_cameras=False))
     with caplog.at_level(logging.WARNING):
-        assert_only_lists(run(params, tmp_path), tmp_path, "no person ids on one side")
+        rows = run(params, tmp_path)
+    assert_only_lists(rows, tmp_path, "no person ids on one side")
+    assert {row[name] for row in rows for name in BIAS} == {None}
     assert "no person ids" in caplog.text
 
 
@@ -102,7 +108,9 @@ def test_one_camera_says_how_to_score_without_the_rule(tmp_path: Path) -> None:
     params = project(tmp_path, Spec(cameras=1))
     assert_only_lists(run(params, tmp_path), tmp_path, 'with protocol "none" they would count')
     free = params.score.model_copy(update={"protocol": "none"})
-    assert all(row["mAP"] for row in run(params.model_copy(update={"score": free}), tmp_path))
+    rows = run(params.model_copy(update={"score": free}), tmp_path)
+    assert all(row["mAP"] and row["identity_nmi"] for row in rows)
+    assert {row["camera_nmi"] for row in rows} == {None}
 
 
 def test_disjoint_people_and_distractors_alone_end_in_lists(tmp_path: Path) -> None:
