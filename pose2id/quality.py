@@ -14,6 +14,8 @@ from PIL import Image
 THUMBNAIL_PX = (16, 32)  # width, height
 # A dimension whose spread is below this part of the largest spread says nothing about anybody.
 COLLAPSED_BELOW = 1e-6
+PCK_REACH = 0.1  # of a person's longer side
+SEEN_FROM = 0.5  # probability of a key point
 
 
 def grey_levels(picture: Image.Image) -> NDArray[np.uint8]:
@@ -67,6 +69,47 @@ def pose_differences(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     for row in range(1, len(flat)):
         smallest[row] = np.abs(flat[:row] - flat[row]).mean(axis=1).min()
     return smallest
+
+
+def pose_pck(
+    found: NDArray[np.float32], asked: NDArray[np.float32], width_px: int, height_px: int
+) -> NDArray[np.float32]:
+    """PCK@0.1: the share of the key points asked for that are where they should be.
+
+    A key point counts where it is seen, with a probability of at least one half, and lies within a
+    tenth of the longer side of the box around the pose asked for.
+
+    Args:
+        found: `(N, 18, 3) float32` key points of pictures: x and y in fractions of width and
+            height, and the probability that the joint is there and seen.
+        asked: `(N, 18, 3) float32`, the poses of these pictures; confidence 0 = not in the pose.
+        width_px: Width of the pictures.
+        height_px: Height of the pictures.
+
+    Returns:
+        `(N,) float32` in [0, 1], NaN where a pose has no key points.
+
+    Example:
+        >>> asked = np.zeros((1, 18, 3), np.float32)
+        >>> asked[0, :4] = [(0.5, 0.0, 1), (0.5, 1.0, 1), (0.2, 0.5, 1), (0.8, 0.5, 1)]
+        >>> found = asked + np.float32([0.0, 0.05, 0.0])
+        >>> found[0, 2, 0], found[0, 3, 2] = 0.9, 0.4  # one far away, one unseen
+        >>> pose_pck(found, asked, 64, 128).tolist()
+        [0.5]
+
+    Source: Yang and Ramanan, Articulated Human Detection with Flexible Mixtures of Parts, 2013.
+    """
+    wanted = asked[:, :, 2] > 0  # (N, 18)
+    size_px = np.array([width_px, height_px])
+    xy = asked[:, :, :2] * size_px
+    highest = np.where(wanted[:, :, None], xy, -np.inf).max(axis=1)  # (N, 2)
+    lowest = np.where(wanted[:, :, None], xy, np.inf).min(axis=1)
+    reach = PCK_REACH * (highest - lowest).max(axis=1)  # (N,)
+    distance = np.linalg.norm(found[:, :, :2] * size_px - xy, axis=2)
+    right = wanted & (found[:, :, 2] >= SEEN_FROM) & (distance <= reach[:, None])
+    with np.errstate(invalid="ignore"):
+        share: NDArray[np.float64] = right.sum(axis=1) / wanted.sum(axis=1)
+    return share.astype(np.float32)
 
 
 def cosine_similarity(

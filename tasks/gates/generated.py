@@ -1,4 +1,4 @@
-"""The suite of the generated pictures: all there, decodable, not blank, not one pose twice."""
+"""The suite of the generated pictures: all there, decodable, not blank, each in its own pose."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def _scores(params: Params) -> list[Check]:
         for column, code in (
             ("pixel_std", "blank"),
             ("pose_difference", "poses_identical"),
+            *((("pose_pck", "pose_lost"),) if limits.min_pose_pck is not None else ()),
             ("identity_similarity", "identity_lost"),
         )
     ]

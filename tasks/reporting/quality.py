@@ -20,6 +20,7 @@ REASONS_IN_WORDS = {
     "invalid_camera": "the camera id is negative",
     "invalid_label": "the person id is negative",
     "nan_feature": "the feature has a value that is no number",
+    "pose_lost": "the person is not in the pose asked for",
     "poses_identical": "the same as another pose of the person",
     "query_in_gallery": "the same file is a query and a gallery picture",
     "undecodable": "the bytes are not a picture",
@@ -61,12 +62,13 @@ class Quality:
     expectations: list[Row]
     n_expectations: int
     n_failed: int
+    poses: list[Row]
 
 
 def quality_section(tables: Tables, assets: Assets) -> Quality:
     """Counts verdicts and reasons and shows the worst."""
     if "quality" not in tables.views:
-        return Quality("the quality gates have not run", [], [], [], 0, [], 0, 0)
+        return Quality("the quality gates have not run", [], [], [], 0, [], 0, 0, [])
     counts = tables.rows(
         f"""
         SELECT split, pose_id = {ORIGINAL_POSE_ID} AS original, count(*) AS n,
@@ -101,6 +103,13 @@ def quality_section(tables: Tables, assets: Assets) -> Quality:
         expectations=expectations,
         n_expectations=totals["n"],
         n_failed=totals["n_failed"],
+        poses=tables.rows(
+            """
+            SELECT pose_id, count(*) AS n, avg(pose_pck) AS mean,
+                   quantile_cont(pose_pck, 0.05) AS low
+            FROM quality WHERE pose_pck IS NOT NULL GROUP BY pose_id ORDER BY pose_id
+            """
+        ),
     )
 
 

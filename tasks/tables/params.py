@@ -278,6 +278,7 @@ class ValidateParams(_Section):
     query_in_gallery: Severity = "warn"
     min_pixel_std: Annotated[float, Field(ge=0, le=127.5)] = 2.0
     min_pose_difference: Annotated[float, Field(ge=0, le=255)] = 1.0
+    min_pose_pck: Fraction | None = None
     min_identity_similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
     max_collapsed_fraction: Fraction = 0.5
     max_feature_drift: Annotated[float, Field(ge=0, le=1e6)] = 0.3

@@ -19,10 +19,11 @@ from PIL import Image
 from pose2id.errors import QualityError
 from tasks.stages import validate
 from tasks.stages.base import ShardReport
+from tasks.stages.poses import read_poses
 from tasks.tables import schema
 from tasks.tables.params import Params
 from tasks.tables.schema import Layout
-from tasks.tables.store import read_table, shard_of, vectors, write_table
+from tasks.tables.store import read_table, shard_of, vector_column, vectors, write_table
 from tests.tasks.factory import Spec, write_project
 
 SMALL = Spec(identities=4, gallery_per_identity=2, distractors=1, poses=3, dim=8)
@@ -185,6 +186,51 @@ def test_a_changed_picture_is_measured_again_although_its_key_is_the_same(tmp_pa
     scores = read_table(Layout(tmp_path).scores("gallery", shard_of(name, params.shards)))
     row = next(r for r in scores.to_pylist() if (r["image_id"], r["pose_id"]) == (name, 2))
     assert row["decoded_size"] is None
+
+
+class FirstPose:
+    """A pose network that sees the first pose in every drawing, and counts its pictures."""
+
+    fingerprint = "first"
+
+    def __init__(self, root: Path) -> None:
+        self.pose = read_poses(Layout(root))[1][:1]
+        self.n_pictures = 0
+
+    def __call__(self, pictures: list[Image.Image]) -> np.ndarray:
+        self.n_pictures += len(pictures)
+        return self.pose
+
+
+def test_drawings_in_another_pose_are_rejected_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {**LENIENT, "min_pose_pck": 0.5}
+    params = write_project(tmp_path, SMALL, validate=asked)
+    layout = Layout(tmp_path)
+    poses = read_table(layout.poses)
+    sure = vectors(poses, "keypoints").reshape(-1, schema.N_KEYPOINTS, 3)
+    sure[:, :, 2] = 1
+    place = poses.schema.get_field_index("keypoints")
+    column = vector_column(sure.reshape(len(sure), -1))
+    write_table(
+        layout.poses, poses.set_column(place, poses.schema.field(place), column), producer=""
+    )
+    network = FirstPose(tmp_path)
+    monkeypatch.setattr("pose2id.poses.estimators.shipped_estimator", lambda root: network)
+    run(tmp_path, params)
+    rows = read_table(layout.quality("gallery")).to_pylist()
+    assert {row["pose_pck"] for row in rows if row["pose_id"] == 1} == {1.0}
+    assert {row["pose_pck"] for row in rows if row["pose_id"] == -1} == {None}
+    lost = {row["pose_id"] for row in rows if "pose_lost" in row["reasons"]}
+    assert lost == {2, 3}
+    assert all(row["pose_pck"] < 0.5 for row in rows if row["pose_id"] in lost)
+    n_drawings = sum(row["pose_id"] > 0 for row in rows)
+    run(tmp_path, params)
+    assert network.n_pictures == n_drawings  # of unchanged drawings the scores are kept
+    off = params.validate_.model_copy(update={"min_pose_pck": None})
+    run(tmp_path, params.model_copy(update={"validate_": off}))
+    assert {row["pose_pck"] for row in read_table(layout.quality("gallery")).to_pylist()} == {None}
 
 
 def test_missing_doubled_and_unknown_rows_fail_the_stage(tmp_path: Path) -> None:
