@@ -188,6 +188,7 @@ def _write_shard(
         "decoded_size": ["64x128"] * n,
         "pixel_std": pa.array([40.0] * n, pa.float32()),
         "pose_difference": pa.nulls(n, pa.float32()),
+        "pose_pck": pa.nulls(n, pa.float32()),
         "identity_similarity": pa.nulls(n, pa.float32()),
         "feature_norm": pa.nulls(n, pa.float32()),
         "n_not_finite": pa.nulls(n, pa.int32()),
