@@ -16,14 +16,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from benchmarks import processes
+from benchmarks.invented import write_params
+
 CAMERAS = 6
 PICTURES = 500  # different ones; a file differs from others of its picture by a comment
 
@@ -56,13 +56,7 @@ def write_dataset(root: Path, n_images: int) -> int:
         data = pictures[number % PICTURES]
         (folder / name).write_bytes(data[:2] + comment + data[2:])
         n_bytes += len(data) + len(comment)
-    dataset = {"name": "invented", "reader": "market1501", "root": "images", "licence": "CC0-1.0"}
-    params = {
-        "splits": ["query", "gallery"],
-        "dataset": {**dataset, "status": "open"},
-        "variants": {"base": []},
-    }
-    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    write_params(root)
     return n_bytes
 
 
@@ -77,17 +71,10 @@ def forget_files(folder: Path) -> None:
 
 def measured(name: str, command: list[str], root: Path, n_images: int) -> None:
     """Runs a command in a project's folder and prints what it took, all its processes together."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    before, started = os.times(), time.perf_counter()
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    seconds, after = time.perf_counter() - started, os.times()
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    busy = after.children_user - before.children_user
-    busy += after.children_system - before.children_system
+    used, _, _ = processes.run(command, root)
     print(
-        f"{name:34} {seconds:7.1f} s, {busy:7.1f} s of the processor, "
-        f"{n_images / seconds:9,.0f} images a second",
+        f"{name:34} {used.seconds:7.1f} s, {used.processor_seconds:7.1f} s of the processor, "
+        f"{n_images / used.seconds:9,.0f} images a second",
         flush=True,
     )
 

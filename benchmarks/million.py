@@ -15,31 +15,27 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import yaml
 from numpy.typing import NDArray
-from PIL import Image
 
+from benchmarks import processes
+from benchmarks.invented import write_index, write_params, write_picture
+from benchmarks.processes import REPOSITORY, Used
 from tasks.gates.scores import VERSION
 from tasks.tables import schema
 from tasks.tables.schema import Layout
 from tasks.tables.store import sha256_hex, shard_of, vector_column, write_table
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 QUERIES = 1000
 DIM = 256
 PER_PERSON = 20  # gallery images
@@ -67,23 +63,22 @@ STAGES = {  # row of the table -> what `pose2id` is given
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a process took."""
-
-    seconds: float
-    processor_seconds: float
-    gib: float
-
-    def __str__(self) -> str:
-        return f"{self.seconds:.1f} s, {self.processor_seconds:.1f} s, {self.gib:.2f} GiB"
-
-
 def write_project(root: Path, n_gallery: int, search: str) -> None:
     """Writes parameters, index, features and kept pixel scores of a project of invented people."""
     n_shards = 2 ** max(3, math.ceil(math.log2(n_gallery / 100_000)))
-    _write_params(root, n_shards, search)
+    write_params(
+        root,
+        shards=n_shards,
+        generate={"generator": "none"},
+        centralize={
+            "camera_normalize": {"use": "always"},
+            "nfc": {"k1": 2, "k2": 2, "search": search},
+        },
+        audit={"search": search},
+        variants={"base": [], "camera": ["camera_normalize"], "all": ["camera_normalize", "nfc"]},
+    )
     layout = Layout(root)
+    layout.data.mkdir()
     shutil.copy(REPOSITORY / "data/views.sql", layout.data)
     rng = np.random.default_rng(0)
     n_people = n_gallery // PER_PERSON + 1
@@ -94,8 +89,8 @@ def write_project(root: Path, n_gallery: int, search: str) -> None:
         ids = [f"{split}/{number:07d}" for number in range(len(pids))]
         digests = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
         if split == "query":
-            digests[0] = _write_picture(root / f"images/{FIRST_QUERY}.png")
-        _write_index(layout, split, ids, digests, pids, rng.integers(0, CAMERAS, len(pids)))
+            digests[0] = write_picture(root / f"images/{FIRST_QUERY}.png")
+        write_index(layout, split, ids, digests, pids, rng.integers(0, CAMERAS, len(pids)))
         shards = np.array([shard_of(name, n_shards) for name in ids])
         for shard in range(n_shards):
             rows = np.flatnonzero(shards == shard)
@@ -103,67 +98,6 @@ def write_project(root: Path, n_gallery: int, search: str) -> None:
             features = centres[pids[rows]] + np.float32(NOISE) * noise
             mine = [ids[row] for row in rows]
             _write_shard(layout, split, shard, mine, [digests[row] for row in rows], features)
-
-
-def _write_params(root: Path, n_shards: int, search: str) -> None:
-    dataset = {"name": "invented", "reader": "market1501", "root": "images", "licence": "CC0-1.0"}
-    params = {
-        "splits": ["query", "gallery"],
-        "shards": n_shards,
-        "dataset": {**dataset, "status": "open"},
-        "generate": {"generator": "none"},
-        "centralize": {
-            "camera_normalize": {"use": "always"},
-            "nfc": {"k1": 2, "k2": 2, "search": search},
-        },
-        "audit": {"search": search},
-        "variants": {
-            "base": [],
-            "camera": ["camera_normalize"],
-            "all": ["camera_normalize", "nfc"],
-        },
-    }
-    (root / "data").mkdir()
-    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-
-
-def _write_picture(path: Path) -> str:
-    """Writes the only picture that there is, and returns its digest."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 128), "teal").save(buffer, format="png")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(buffer.getvalue())
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
-
-
-def _write_index(
-    layout: Layout,
-    split: str,
-    ids: list[str],
-    digests: list[str],
-    pids: NDArray[np.int64],
-    camids: NDArray[np.int64],
-) -> None:
-    n = len(ids)
-    columns = {
-        "image_id": ids,
-        "path": [f"{name}.png" for name in ids],
-        "split": [split] * n,
-        "pid": pids,
-        "camid": camids,
-        "modality": ["visible"] * n,
-        "clothes_id": [None] * n,
-        "distractor": pids == 0,
-        "tracklet_id": [None] * n,
-        "group": [None] * n,
-        "width_px": [64] * n,
-        "height_px": [128] * n,
-        "sha256": digests,
-        "n_bytes": [1000] * n,
-    }
-    arrays = [pa.array(values, schema.INDEX.field(name).type) for name, values in columns.items()]
-    write_table(layout.index(split), pa.table(arrays, schema=schema.INDEX), producer="index")
-    write_table(layout.rejects(split), schema.REJECTS.empty_table(), producer="index")
 
 
 def _write_shard(
@@ -197,30 +131,22 @@ def _write_shard(
     write_table(layout.scores(split, shard), kept, producer="validate")
 
 
-def run(command: Sequence[str], root: Path) -> Cost:
+def run(command: Sequence[str], root: Path) -> Used:
     """Runs `pose2id` on the project and measures the process."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    whole = [sys.executable, "-m", "pose2id", "--root", str(root), *command]
-    started = time.perf_counter()
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(whole, stdout=log, stderr=log, env=environment)
-        _, status, used = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    if status:
-        sys.exit((root / "log").read_text(encoding="utf-8", errors="replace"))
-    log_text = (root / "log").read_text(encoding="utf-8", errors="replace")
-    for note in re.findall(r"gallery: (nfc: \w+ found [^,\n]*)", log_text):
+    used, out, errors = processes.run(
+        [sys.executable, "-m", "pose2id", "--root", str(root), *command]
+    )
+    for note in re.findall(r"gallery: (nfc: \w+ found [^,\n]*)", out + errors):
         print(f"  {note}")
-    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20)
+    return used
 
 
-def measure(n_gallery: int, search: str, work: Path | None) -> dict[str, Cost]:
+def measure(n_gallery: int, search: str, work: Path | None) -> dict[str, Used]:
     """Every stage on a project of one size."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
         root = Path(folder)
-        # In a process of its own: a child's peak memory begins at that of its parent.
         writer = [sys.executable, "-c", WRITE, folder, str(n_gallery), search]
-        subprocess.run(writer, check=True, cwd=REPOSITORY)
+        processes.run(writer)
         for prepared in (["poses"], ["validate", "query"], ["choose"]):
             run(["stage", *prepared], root)
         found = {}
@@ -254,7 +180,7 @@ def main() -> None:
     print(f"highest memory {highest:.2f} GiB (bound {BOUND_GIB:g})")
 
 
-def _growth(sizes: list[int], found: list[Cost]) -> str:
+def _growth(sizes: list[int], found: list[Used]) -> str:
     """Exponent of the processor time between the two largest sizes."""
     if len(sizes) < 2:
         return ""

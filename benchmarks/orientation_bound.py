@@ -18,11 +18,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.real_people import NAMES, Side, Store, load_extractor
+from benchmarks.real_people import NAMES, Side, Store, load_extractor, load_generator
 from pose2id.bootstrap import paired_bootstrap
 from pose2id.errors import DataError
 from pose2id.features import l2_normalize
-from pose2id.generation.ipg import IpgGenerator
 from pose2id.labels import Labels
 from pose2id.metrics import evaluate
 from pose2id.steps.fuse import fuse
@@ -87,9 +86,7 @@ def rows_of(
 ) -> Iterator[str]:
     """The table's rows of one network."""
     for number, folder in enumerate(models):
-        generator = IpgGenerator.load(
-            folder, steps=1, guidance_scale=1.0, batch_size=4, device="cpu"
-        )
+        generator = load_generator(folder)
         features = store.features(load_extractor(name, networks, folder), generator, side.name)
         assert features.drawings is not None
         own = features.features

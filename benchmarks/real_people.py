@@ -196,6 +196,11 @@ def _in_batches(
         yield extractor(np.stack(filled))[: len(sized)]
 
 
+def load_generator(folder: Path) -> IpgGenerator:
+    """A generator as the pipeline runs it by default: one step, no guidance."""
+    return IpgGenerator.load(folder, steps=1, guidance_scale=1.0, batch_size=4, device="cpu")
+
+
 def load_extractor(name: str, networks: Path, generator: Path) -> Extractor:
     """A feature network by the name that the table shows."""
     if name == "efficientnet_lite0":
@@ -283,9 +288,7 @@ def main() -> None:
     print("\n".join(lines), flush=True)
     for name in arguments.extractors:
         for number, folder in enumerate(arguments.models):
-            generator = IpgGenerator.load(
-                folder, steps=1, guidance_scale=1.0, batch_size=4, device="cpu"
-            )
+            generator = load_generator(folder)
             extractor = load_extractor(name, arguments.networks, folder)
             scores = Scores(store, sides, extractor, generator)
             again = number == 0 or name == "identity"  # chains without drawings: once a network

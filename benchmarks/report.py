@@ -13,14 +13,12 @@ when something was first to be seen.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks import processes
 from tasks.reporting.provenance import params_yaml
 from tests.browser.chromium import MISSING, open_browser
 from tests.tasks.factory import Spec, write_project
@@ -80,24 +78,18 @@ def main() -> None:
     sizes = [str(options.identities), str(options.gallery), str(options.poses)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        # Both in processes of their own: a child's peak memory begins at that of its parent.
-        subprocess.run([sys.executable, "-c", WRITE, folder, *sizes], check=True)
+        processes.run([sys.executable, "-c", WRITE, folder, *sizes])
         n_bytes = sum(p.stat().st_size for p in (root / "data").rglob("*.parquet"))
         print(f"{4 * options.identities} queries, tables of {n_bytes / 2**20:.0f} MiB", flush=True)
-        started = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-c", BUILD, folder])
-        _, status, used = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - started
-        if status:
-            sys.exit("the report could not be built")
+        used, _, _ = processes.run([sys.executable, "-c", BUILD, folder])
         loaded = [p for p in (root / "reports").rglob("*") if p.suffix in (".html", ".js")]
         pages = {p.name: p.stat().st_size for p in loaded}
         largest = max(pages, key=pages.__getitem__)
         whole = sum(p.stat().st_size for p in (root / "reports").rglob("*") if p.is_file())
         paints = first_paints(root / "reports")
-    print(f"wall time      {wall_s:8.1f} s   (bound 120)")
-    print(f"processor time {used.ru_utime + used.ru_stime:8.1f} s")
-    print(f"peak memory    {used.ru_maxrss / 1024:8.0f} MiB (bound 1024)")
+    print(f"wall time      {used.seconds:8.1f} s   (bound 120)")
+    print(f"processor time {used.processor_seconds:8.1f} s")
+    print(f"peak memory    {1024 * used.gib:8.0f} MiB (bound 1024)")
     print(f"largest file   {pages[largest] / 1e6:8.2f} MB  (bound 5; {largest})")
     print(f"whole report   {whole / 1e6:8.2f} MB in {len(pages)} pages and scripts")
     print(f"first paint    {paints}")

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks import processes
 
 MARKET = (3368, 15913, 768, 750)
 MILLION = (1000, 1_000_000, 256, 5000)
@@ -69,19 +69,6 @@ def write(folder: Path, sizes: tuple[int, int, int, int]) -> list[str]:
     return [*paths, str(folder / "labels.csv")]
 
 
-def measured(command: list[str]) -> tuple[str, str]:
-    """Seconds, processor seconds and peak memory of a process; and its output."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    output = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{command[:4]} ended with {os.waitstatus_to_exitcode(status)}")
-    seconds = time.perf_counter() - started
-    busy = usage.ru_utime + usage.ru_stime
-    return f"{seconds:.1f} s ({busy:.1f} processor s), {usage.ru_maxrss / 2**20:.2f} GiB", output
-
-
 def main() -> None:
     """Prints ours and, at Market-1501's size, the peer's."""
     million = "--million" in sys.argv
@@ -94,10 +81,12 @@ def main() -> None:
             runs.append(("base, nfc, camera, nfc_rerank", []))
         print(f"{sizes[0]:,} x {sizes[1]:,} x {sizes[2]}, {os.cpu_count()} cores")
         if not million:
-            used, output = measured([sys.executable, "-c", PEER, query, gallery, labels])
+            used, output, _ = processes.run([sys.executable, "-c", PEER, query, gallery, labels])
             print(f"peer (numpy, base alone): {used}; {output.strip()}")
         for label, options in runs:
-            used, output = measured([sys.executable, "-m", "pose2id", "score", *files, *options])
+            used, output, _ = processes.run(
+                [sys.executable, "-m", "pose2id", "score", *files, *options]
+            )
             print(f"ours ({label}): {used}\n{output}")
 
 

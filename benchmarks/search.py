@@ -8,63 +8,34 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import yaml
-from PIL import Image
 
+from benchmarks import processes
+from benchmarks.invented import write_index, write_params, write_picture
 from tasks.tables import schema
 from tasks.tables.schema import Layout
 from tasks.tables.store import vector_column, write_table
 
+QUERY = "images/query/0000000.png"
+
 
 def write_project(root: Path, n_images: int, dim: int) -> None:
     """Tables of one query and a gallery, features of the variant `base` alone."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 128), "teal").save(buffer, format="png")
-    dataset = {"name": "invented", "reader": "market1501", "root": "images", "licence": "CC0-1.0"}
-    params = {
-        "splits": ["query", "gallery"],
-        "dataset": {**dataset, "status": "open"},
-        "variants": {"base": []},
-    }
-    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    (root / "images").mkdir()
-    (root / "images/query.png").write_bytes(buffer.getvalue())
+    write_params(root)
+    digest = write_picture(root / QUERY)
     rng = np.random.default_rng(0)
     for split, n in (("query", 1), ("gallery", n_images)):
         ids = [f"{split}/{number:07d}" for number in range(n)]
         digests = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
         if split == "query":
-            digests = [hashlib.sha256(buffer.getvalue()).hexdigest()]
-        index = {
-            "image_id": ids,
-            "path": [f"{split}.png"] * n,
-            "split": [split] * n,
-            "pid": np.arange(n) // 8,
-            "camid": np.arange(n) % 6,
-            "modality": ["visible"] * n,
-            "clothes_id": [None] * n,
-            "distractor": [False] * n,
-            "tracklet_id": [None] * n,
-            "group": [None] * n,
-            "width_px": [64] * n,
-            "height_px": [128] * n,
-            "sha256": digests,
-            "n_bytes": [1] * n,
-        }
-        columns = [pa.array(values, schema.INDEX.field(k).type) for k, values in index.items()]
-        table = pa.table(columns, schema=schema.INDEX)
-        write_table(Layout(root).index(split), table, producer="index")
+            digests = [digest]
+        numbers = np.arange(n)
+        write_index(Layout(root), split, ids, digests, 1 + numbers // 8, numbers % 6)
         features = rng.normal(size=(n, dim)).astype(np.float32)
         features /= np.linalg.norm(features, axis=1, keepdims=True)
         rows = pa.table(
@@ -72,22 +43,6 @@ def write_project(root: Path, n_images: int, dim: int) -> None:
             schema=schema.centralized(dim),
         )
         write_table(Layout(root).centralized(split) / "base.parquet", rows, producer="c")
-
-
-def search(root: Path) -> tuple[float, float]:
-    """Seconds by the clock and of the processor for one search, started anew."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, "-m", "pose2id", "--root", str(root), "search", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    subprocess.run(
-        [*command, "--image", str(root / "images/query.png")],
-        check=True,
-        capture_output=True,
-        env=environment,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - started, used
 
 
 def main() -> None:
@@ -100,8 +55,10 @@ def main() -> None:
         root = Path(folder)
         write_project(root, options.images, options.dim)
         print(f"{options.images} gallery images, {options.dim} numbers each")
+        command = [sys.executable, "-m", "pose2id", "--root", folder, "search", "--json", "--image"]
         for name in ("first search", "second", "third", "fourth"):
-            clock, processor = search(root)
+            used, _, _ = processes.run([*command, str(root / QUERY)])
+            clock, processor = used.seconds, used.processor_seconds
             print(f"{name:13} {clock:.2f} s by the clock, {processor:.2f} s of the processor")
 
 

@@ -47,7 +47,7 @@ def map_on_cluster(
         ClusterError: No cluster answers at `runtime.address`.
     """
     first = jobs[0]
-    stage_name = f"{first.stage} {first.split}".strip()
+    stage_name = first.whole
     shard_task = task(
         name=first.stage,
         task_run_name="{job.label}",

@@ -74,7 +74,7 @@ def _map_on_cluster(
     from flows.orchestration.temporary_server import start_unless_named
 
     first = jobs[0]
-    note = f"{first.stage} {first.split}".strip() + f": {cluster_note(runtime)}"
+    note = f"{first.whole}: {cluster_note(runtime)}"
     log.info(note)
     record_event(Path(first.root), "note", text=note)
     check_address(runtime)

@@ -12,7 +12,7 @@ from pose2id.choices import Search
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import check_features
 from pose2id.neighbors.approximate import approximate_neighbors
-from pose2id.neighbors.exact import Problem, exact_neighbors, parts_of
+from pose2id.neighbors.exact import Problem, exact_neighbors, neighbors_of_other_groups
 from pose2id.neighbors.incremental import updated_table
 from pose2id.neighbors.table import NeighborTable
 
@@ -91,7 +91,8 @@ def nearest_neighbors(
     if method != "exact":
         return approximate_neighbors(problem, k, method, effort, groups)
     if groups is not None:
-        return _of_other_groups(problem, k, groups)
+        every = np.arange(len(matrix))
+        return NeighborTable(*neighbors_of_other_groups(problem, every, k, groups))
     ids, sq_distances, farthest_sq = exact_neighbors(problem, k, farthest)
     return NeighborTable(ids, sq_distances, method, farthest_sq=farthest_sq)
 
@@ -145,16 +146,6 @@ def update_neighbors(
         )
     wanted = np.arange(len(matrix)) if rows is None else rows
     return updated_table(table, matrix, origin, wanted, memory_mib, device)
-
-
-def _of_other_groups(problem: Problem, k: int, groups: NDArray[np.int64]) -> NeighborTable:
-    ids = np.full((len(groups), k), -1, np.int64)
-    sq_distances = np.full((len(groups), k), np.inf, np.float32)
-    for mine, others, part in parts_of(problem, groups):
-        n = min(k, len(others))
-        found, distances, _ = exact_neighbors(part, n, farthest=False)
-        ids[mine, :n], sq_distances[mine, :n] = others[found], distances
-    return NeighborTable(ids, sq_distances)
 
 
 def _check_k(k: int, available: int) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pose2id.distances import pair_sq_distances
 from pose2id.errors import MissingDependencyError
 from pose2id.features import Floats, Ints
-from pose2id.neighbors.exact import Problem, exact_neighbors
+from pose2id.neighbors.exact import Problem, exact_neighbors, neighbors_of_other_groups
 from pose2id.neighbors.table import NeighborTable, merge_candidates
 
 _SAMPLE = 1000  # rows on which recall is measured
@@ -199,24 +199,10 @@ def _build(problem: Problem, method: str, effort: int, k: int) -> _Index:
 
 def _exact_rows(problem: Problem, rows: Ints, k: int, groups: Ints | None) -> tuple[Ints, Floats]:
     """Exact neighbours of a few rows of the source, `(R, k)` ids and squared distances."""
-    ids = np.full((len(rows), k), -1, np.int64)
-    sq_distances = np.full((len(rows), k), np.inf, np.float32)
-    if not len(rows):
-        return ids, sq_distances
     if groups is not None:
-        for group in np.unique(groups[rows]):
-            mine, others = groups[rows] == group, np.flatnonzero(groups != group)
-            n = min(k, len(others))
-            if n:
-                part = replace(
-                    problem,
-                    source=problem.source[rows[mine]],
-                    features=problem.features[others],
-                    itself=False,
-                )
-                found, distances, _ = exact_neighbors(part, n, farthest=False)
-                ids[mine, :n], sq_distances[mine, :n] = others[found], distances
-        return ids, sq_distances
+        return neighbors_of_other_groups(problem, rows, k, groups)
+    if not len(rows):
+        return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
     wanted = k + problem.itself
     part = replace(problem, source=problem.source[rows], itself=False)
     found, _, _ = exact_neighbors(part, wanted, farthest=False)

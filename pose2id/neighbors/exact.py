@@ -58,13 +58,31 @@ class Problem:
         return torch.bfloat16 if native and large else torch.float32
 
 
-def parts_of(problem: Problem, groups: Ints) -> Iterator[tuple[Ints, Ints, Problem]]:
-    """Each group's rows, all other rows, and the search of the former among the latter."""
-    for group in np.unique(groups):
-        mine, others = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
-        if len(others):
-            source, features = problem.features[mine], problem.features[others]
-            yield mine, others, replace(problem, source=source, features=features, itself=False)
+def neighbors_of_other_groups(
+    problem: Problem, rows: Ints, k: int, groups: Ints
+) -> tuple[Ints, Floats]:
+    """Exact neighbours of some rows among those of other groups than their own.
+
+    Args:
+        problem: A search within one set.
+        rows: `(R,)` the rows that are wanted.
+        k: Neighbours per row.
+        groups: `(N,)` the group of each row of the set.
+
+    Returns:
+        `(R, k)` ids and squared distances; -1 and infinity where there are fewer than k.
+    """
+    ids = np.full((len(rows), k), -1, np.int64)
+    sq_distances = np.full((len(rows), k), np.inf, np.float32)
+    for group in np.unique(groups[rows]):
+        mine, others = groups[rows] == group, np.flatnonzero(groups != group)
+        n = min(k, len(others))
+        if n:
+            source, features = problem.features[rows[mine]], problem.features[others]
+            part = replace(problem, source=source, features=features, itself=False)
+            found, distances, _ = exact_neighbors(part, n, farthest=False)
+            ids[mine, :n], sq_distances[mine, :n] = others[found], distances
+    return ids, sq_distances
 
 
 def exact_neighbors(problem: Problem, k: int, farthest: bool) -> tuple[Ints, Floats, Floats | None]:

@@ -57,10 +57,14 @@ class Job:
         return Layout(Path(self.root))
 
     @property
+    def whole(self) -> str:
+        """A name of the stage that it is a shard of, such as `generate query`."""
+        return f"{self.stage} {self.split}".strip()
+
+    @property
     def label(self) -> str:
         """A name for logs and pages, such as `generate query 3/8`."""
-        parts = [self.stage, self.split] if self.split else [self.stage]
-        return " ".join([*parts, f"{self.shard + 1}/{self.n_shards}"])
+        return f"{self.whole} {self.shard + 1}/{self.n_shards}"
 
 
 @dataclass(frozen=True, slots=True)

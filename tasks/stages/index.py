@@ -120,8 +120,10 @@ def _inspect_all(
     """
     chunks = [records[start : start + _CHUNK] for start in range(0, len(records), _CHUNK)]
     inspect = partial(_inspect_chunk, dataset_root=dataset_root, params=params)
-    pool: Executor = ThreadPoolExecutor(n_cores())
-    if len(records) >= _MIN_FOR_PROCESSES:
+    pool: Executor
+    if len(records) < _MIN_FOR_PROCESSES:
+        pool = ThreadPoolExecutor(n_cores())
+    else:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(n_cores(), mp_context=context, initializer=start_worker)
     with pool:

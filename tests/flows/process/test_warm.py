@@ -104,6 +104,15 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def waiting_stage(dvc: subprocess.Popen[str], folder: Path) -> tuple[int, int]:
+    """Has a stage started that waits: its process, and the one that asked for it."""
+    start(dvc, "score", "waits")
+    wait_for((folder / "pids").exists)
+    wait_for(lambda: bool((folder / "pids").read_text()))
+    stage, asked = map(int, (folder / "pids").read_text().split())
+    return stage, asked
+
+
 def is_there(process: int) -> bool:
     """Whether a process runs; one that nobody has collected does not."""
     try:
@@ -155,10 +164,7 @@ def test_code_that_changes_while_dvc_runs_is_not_what_a_stage_before_has_importe
 def test_a_signal_to_the_process_that_dvc_started_ends_the_stage(
     dvc: subprocess.Popen[str], tmp_path: Path, number: int
 ):
-    start(dvc, "score", "waits")
-    wait_for((tmp_path / "pids").exists)
-    wait_for(lambda: bool((tmp_path / "pids").read_text()))
-    stage, asked = map(int, (tmp_path / "pids").read_text().split())
+    stage, asked = waiting_stage(dvc, tmp_path)
     assert stage != asked
     os.kill(asked, number)
     code, _, errors = outcome(dvc)
@@ -171,10 +177,7 @@ def test_a_signal_to_the_process_that_dvc_started_ends_the_stage(
 def test_a_stage_ends_with_who_started_it_and_frees_the_lock(
     dvc: subprocess.Popen[str], tmp_path: Path, killed: str
 ):
-    start(dvc, "score", "waits")
-    wait_for((tmp_path / "pids").exists)
-    wait_for(lambda: bool((tmp_path / "pids").read_text()))
-    stage, asked = map(int, (tmp_path / "pids").read_text().split())
+    stage, asked = waiting_stage(dvc, tmp_path)
     os.kill(dvc.pid if killed == "DVC" else asked, signal.SIGKILL)
     with pipeline_lock(tmp_path, "the next", patience_s=30.0):
         wait_for(lambda: not is_there(stage))
