@@ -249,17 +249,21 @@ def finish(project: Project, way: str, tally: Tally | None = None) -> None:
         if tally is None:
             break
         tally.refusals.append(said(project))
-        if WAYS[way][0].startswith("dvc"):
-            project.run("pose2id", "mend")  # the other commands do it themselves
     raise RuntimeError(f"{way} does not complete:\n{said(project)}")
 
 
 def start(
     project: Project, way: str, prepare: Callable[[], None] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Starts the user's command in a process group of its own."""
+    """Starts the user's command in a process group of its own.
+
+    Before `dvc repro` comes what the documents advise after a kill: DVC may have been killed while
+    it wrote dvc.lock, and does not mend it. The other commands do it themselves.
+    """
     command, values = WAYS[way]
     project.set(**values)
+    if command.startswith("dvc"):
+        project.run("pose2id", "mend")
     # DVC takes the independent stages of a part of its graph in the order of their hashes, and
     # lists them in dvc.lock in that order; for the whole graph the order is always the same.
     environment = {**project.environment, "PYTHONHASHSEED": "0"}

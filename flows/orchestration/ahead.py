@@ -38,19 +38,19 @@ class Outcome:
 
 @dataclass(slots=True)
 class Ahead:
-    """What a run has done before its flow.
+    """What a run has done before its flow, and which stage the flow has shown last.
 
     Attributes:
         outcomes: Of the first stages, by address, in DVC's order.
         complete: Whether they are all stages.
-        last_shown: The last task run that has shown one of them.
+        last_task_run: The flow's last task run that showed a stage.
         started: When it began.
         clock: The same, as `time.monotonic` has it.
     """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     complete: bool = False
-    last_shown: UUID | None = None
+    last_task_run: UUID | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
 

@@ -151,9 +151,7 @@ def _reproduce_all(root: Path, ahead: Ahead, stage_seconds: dict[str, float]) ->
     for address, outcome in ahead.outcomes.items():
         if outcome.seconds is not None:
             stage_seconds[address] = outcome.seconds
-        state: State[None] = show_outcome(address, outcome, return_state=True)
-        ahead.last_shown = state.state_details.task_run_id
-        state.result()
+        _result(ahead, show_outcome(address, outcome, return_state=True))
     if ahead.complete:
         return
     from dvc.exceptions import ReproductionError
@@ -164,7 +162,9 @@ def _reproduce_all(root: Path, ahead: Ahead, stage_seconds: dict[str, float]) ->
         if stage.addressing in ahead.outcomes:
             return None
         started = time.monotonic()
-        if not reproduce(stage.addressing, root, partial(_reproduce_stage, stage, **options)):
+        bring_up_to_date = partial(_reproduce_stage, stage, **options)
+        state = reproduce(stage.addressing, root, bring_up_to_date, return_state=True)
+        if not _result(ahead, state):
             return None
         stage_seconds[stage.addressing] = time.monotonic() - started
         return stage
@@ -176,6 +176,12 @@ def _reproduce_all(root: Path, ahead: Ahead, stage_seconds: dict[str, float]) ->
         if isinstance(error.__cause__, StageFailedError):
             raise error.__cause__ from error.__cause__.__cause__
         raise
+
+
+def _result(ahead: Ahead, state: State[Any]) -> Any:  # noqa: ANN401 - what the task returns
+    """What a task run gave, or its error; notes that it was the last."""
+    ahead.last_task_run = state.state_details.task_run_id
+    return state.result()
 
 
 def _run(root: Path) -> list[str]:
@@ -235,7 +241,7 @@ def run_here(root: Path, server: TemporaryServer | None) -> None:
     connect()
     with ended_with(remember_servers(root)), temporary_settings(settings):
         state: State[Any] = pipeline(root, return_state=True)
-        if ahead is not None and ahead.last_shown is not None:
-            wait_until_recorded(ahead.last_shown)
+        if ahead is not None and ahead.last_task_run is not None:
+            wait_until_recorded(ahead.last_task_run)
     if not state.is_completed():
         raise StageFailedError(state.message)
