@@ -51,6 +51,8 @@ class Figure:
         self._head()
         if self.who.bag != "none":
             self._bag()
+        if self.who.umbrella:
+            self._umbrella()
 
     def tone(self, material: Material) -> Floats:
         """Colour `(3,) float32` of a material in this picture's modality."""
@@ -232,6 +234,20 @@ class Figure:
             hip = self.hip_mid + self.left * who.bag_side * (self.half_hip + 0.07) * unit
             top = hip - down * 0.05
             self._pouch(top, 0.12, 0.035, 0.07, color)
+
+    def _umbrella(self) -> None:
+        cover = self.tone(self.who.headwear)
+        down = np.array([0, 1, 0], np.float32) * self.unit
+        top = (self.p[EARS[0]] + self.p[EARS[1]]) / 2 - down * 0.15
+        self._lathe(
+            top,
+            top + down * 0.1,
+            (0.0, 0.25, 0.7, 1.0),
+            (0.01, 0.11, 0.19, 0.22),
+            (0.01, 0.11, 0.19, 0.22),
+            cover,
+        )
+        self._tube(top, self.p[WRISTS[1 if self.who.bag_side > 0 else 0]], 0.005, 0.005, cover)
 
     def _pouch(self, top: Floats, length: float, side: float, front: float, color: Floats) -> None:
         bottom = top + np.array([0, length * self.unit, 0], np.float32)

@@ -31,11 +31,15 @@ def garment_paint(
     base, accent = tone(garment.base), tone(garment.accent)
 
     def paint(around: Floats, along: Floats) -> Floats:
-        second = _is_accent(garment, around, around * quarter, start + along * length, along)
-        colors = np.where(second[:, None], accent, base)
+        u, v = around * quarter, start + along * length
+        if garment.pattern == "plaid":
+            colors = base + (accent - base) * _plaid(garment, u, v)[:, None]
+        else:
+            second = _is_accent(garment, around, u, v, along)
+            colors = np.where(second[:, None], accent, base)
         # Folds: a slow ripple keeps large plain cloth from looking like paper.
         ripple = np.sin(along * length * 55 + around * 3 + garment.shape * 6)
-        folded: Floats = (colors * (1 + 0.035 * ripple)[:, None]).astype(np.float32)
+        folded: Floats = (colors * (1 + garment.folds * ripple)[:, None]).astype(np.float32)
         return folded
 
     return paint
@@ -67,9 +71,17 @@ def _is_accent(
             second = np.abs(around) < 0.2 + 0.25 * shape
         case "print":
             second = _is_printed(shape, around, u, along)
-        case "solid":
+        case "solid" | "plaid":
             pass
     return second
+
+
+def _plaid(garment: Garment, u: Floats, v: Floats) -> Floats:
+    """How much of the second colour woven cloth shows: threads across and along, each half."""
+    width = 0.25 + 0.35 * garment.shape
+    across, along = (place % garment.period < garment.period * width for place in (u, v))
+    share: Floats = ((across.astype(np.float32) + along) * np.float32(0.5)).astype(np.float32)
+    return share
 
 
 def _is_printed(shape: float, around: Floats, u: Floats, along: Floats) -> NDArray[np.bool_]:

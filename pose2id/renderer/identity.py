@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -14,11 +14,25 @@ T = TypeVar("T")
 Color = tuple[float, float, float]
 HairStyle = Literal["bald", "short", "bob", "long", "ponytail", "bun", "cap", "beanie", "scarf"]
 Pattern = Literal[
-    "solid", "stripes", "pinstripes", "check", "dots", "two_tone", "print", "open", "band", "side"
+    "solid",
+    "stripes",
+    "pinstripes",
+    "check",
+    "dots",
+    "two_tone",
+    "print",
+    "open",
+    "band",
+    "side",
+    "plaid",
 ]
 Sleeve = Literal["none", "short", "long"]
 LowerKind = Literal["trousers", "wide", "leggings", "shorts", "skirt"]
 BagKind = Literal["none", "backpack", "handbag", "shoulder"]
+Look = Literal["plain", "street"]
+"""How a population dresses and how its cameras see: `plain` is the demo's, with every colour and
+pattern about equally likely; `street` is nearer to photographs: dark hair and bags, plain dark
+trousers, plaid, folds, umbrellas, clearer and faster cameras, and worse crops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,7 @@ class Garment:
         accent: Stripes, dots, print or second tone.
         period: Distance between stripes, checks or dots.
         shape: In [0, 1): chooses a print's form and where tones meet.
+        folds: How much folds change the brightness, as a share.
     """
 
     pattern: Pattern
@@ -46,10 +61,13 @@ class Garment:
     accent: Material
     period: float
     shape: float
+    folds: float = 0.035
 
 
-# Hue, saturation and value ranges with their weights: what streets look like, not a rainbow.
-_CLOTH: tuple[tuple[float, tuple[float, float, float, float, float, float]], ...] = (
+Palette = tuple[tuple[float, tuple[float, float, float, float, float, float]], ...]
+"""Weights of hue, saturation and value ranges."""
+
+_CLOTH: Palette = (
     (12, (0.00, 1.00, 0.00, 0.12, 0.08, 0.20)),  # black
     (8, (0.00, 1.00, 0.00, 0.08, 0.30, 0.65)),  # grey
     (10, (0.00, 1.00, 0.00, 0.06, 0.84, 0.98)),  # white
@@ -64,6 +82,16 @@ _CLOTH: tuple[tuple[float, tuple[float, float, float, float, float, float]], ...
     (6, (0.88, 0.96, 0.25, 0.70, 0.75, 0.98)),  # pink
     (5, (0.72, 0.82, 0.35, 0.70, 0.35, 0.75)),  # purple
     (5, (0.45, 0.53, 0.45, 0.85, 0.40, 0.82)),  # teal
+)
+# What is worn below the waist, on the feet and over the shoulder in a street: mostly dark or denim.
+_MUTED: Palette = (
+    (34, (0.00, 1.00, 0.00, 0.15, 0.04, 0.18)),  # black
+    (14, (0.00, 1.00, 0.00, 0.08, 0.25, 0.65)),  # grey
+    (20, (0.57, 0.66, 0.25, 0.60, 0.20, 0.60)),  # denim
+    (9, (0.58, 0.68, 0.40, 0.80, 0.12, 0.35)),  # navy
+    (9, (0.07, 0.13, 0.15, 0.45, 0.50, 0.85)),  # beige
+    (5, (0.04, 0.09, 0.40, 0.75, 0.20, 0.45)),  # brown
+    (9, (0.00, 1.00, 0.00, 0.06, 0.80, 0.98)),  # white
 )
 _HAIR: tuple[tuple[float, Color], ...] = (
     (8, (22, 18, 17)),
@@ -85,6 +113,7 @@ class Identity:
         seed: Seed of the population. Training uses seeds below 1000, the demo 7000; seeds from
             9000 on are for evaluation only.
         index: Number within the population.
+        look: How the population dresses.
         skin: Skin.
         hair: Hair.
         hair_style: Cut, or what covers it.
@@ -106,10 +135,12 @@ class Identity:
         bag: Kind of bag.
         bag_cloth: Colour of the bag.
         bag_side: 1 on the left, -1 on the right.
+        umbrella: Held open over the head, in the headwear's colour.
     """
 
     seed: int
     index: int
+    look: Look
     skin: Material
     hair: Material
     hair_style: HairStyle
@@ -131,18 +162,25 @@ class Identity:
     bag: BagKind
     bag_cloth: Material
     bag_side: int
+    umbrella: bool = False
 
     @staticmethod
-    def sample(seed: int, index: int) -> Identity:
+    def sample(seed: int, index: int, look: Look = "plain") -> Identity:
         """Draws a person.
 
         Args:
             seed: Seed of the population.
             index: Number within the population.
+            look: How the population dresses.
 
         Returns:
-            The person that belongs to (seed, index), whatever was drawn before.
+            The person that belongs to (seed, index, look), whatever was drawn before.
         """
+        person = Identity._plain(seed, index)
+        return person if look == "plain" else _in_street_clothes(person)
+
+    @staticmethod
+    def _plain(seed: int, index: int) -> Identity:
         rng = generator("identity", seed, index)
         hair_styles: tuple[HairStyle, ...] = (
             *("bald", "short", "bob", "long", "ponytail", "bun"),
@@ -170,6 +208,7 @@ class Identity:
         return Identity(
             seed=seed,
             index=index,
+            look="plain",
             skin=_skin(rng),
             hair=_hair(rng),
             hair_style=style,
@@ -196,6 +235,45 @@ class Identity:
         )
 
 
+def _in_street_clothes(person: Identity) -> Identity:
+    """The same body dressed anew; one person in five keeps the plain look's clothes."""
+    rng = generator("street", person.seed, person.index)
+    if rng.random() < 0.2:
+        return replace(person, look="street")
+    upper_patterns: tuple[Pattern, ...] = (
+        *("solid", "stripes", "plaid", "two_tone", "print", "open", "band"),
+    )
+    upper = _garment(rng, upper_patterns, (11, 2, 2.5, 1, 5, 3, 1))
+    if rng.random() < 0.45:  # black, white, grey and navy are most of what is worn
+        upper = replace(upper, base=_cloth(rng, _MUTED))
+    upper = replace(upper, folds=float(rng.uniform(0.05, 0.2)))
+    lower_patterns: tuple[Pattern, ...] = ("solid", "plaid", "stripes", "side")
+    skirt = person.lower_kind == "skirt"
+    lower = _garment(rng, lower_patterns, (9, 2, 1, 0) if skirt else (20, 1, 0, 1))
+    muted = rng.random() < (0.6 if skirt else 0.88)
+    lower = replace(
+        lower,
+        base=_cloth(rng, _MUTED) if muted else lower.base,
+        folds=float(rng.uniform(0.05, 0.2)),
+    )
+    hair = Material(_rgb(rng.uniform(12, 42) * np.array([1.0, 0.9, 0.85])), person.hair.infrared)
+    bags: tuple[BagKind, ...] = ("none", "backpack", "handbag", "shoulder")
+    bare = person.hair_style in ("cap", "beanie", "scarf") and rng.random() < 0.6
+    return replace(
+        person,
+        look="street",
+        hair=hair if rng.random() < 0.75 else person.hair,
+        hair_style="short" if bare else person.hair_style,
+        upper=upper,
+        sleeve_cloth=replace(upper, pattern=_sleeve_pattern(upper.pattern)),
+        lower=lower,
+        shoes=_cloth(rng, _MUTED),
+        bag=_choice(rng, bags, (8, 6, 3, 3)),
+        bag_cloth=_cloth(rng, _MUTED) if rng.random() < 0.8 else _cloth(rng),
+        umbrella=bool(rng.random() < 0.04),
+    )
+
+
 def _choice(rng: np.random.Generator, values: tuple[T, ...], weights: tuple[float, ...]) -> T:
     total = np.cumsum(weights)
     return values[int(np.searchsorted(total, rng.random() * total[-1], side="right"))]
@@ -206,8 +284,8 @@ def _infrared(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(low, high))
 
 
-def _cloth(rng: np.random.Generator) -> Material:
-    ranges = _choice(rng, tuple(r for _, r in _CLOTH), tuple(w for w, _ in _CLOTH))
+def _cloth(rng: np.random.Generator, palette: Palette = _CLOTH) -> Material:
+    ranges = _choice(rng, tuple(r for _, r in palette), tuple(w for w, _ in palette))
     hue = rng.uniform(ranges[0], ranges[1]) % 1.0
     rgb = colorsys.hsv_to_rgb(hue, rng.uniform(*ranges[2:4]), rng.uniform(*ranges[4:6]))
     return Material((rgb[0] * 255, rgb[1] * 255, rgb[2] * 255), _infrared(rng, 30, 235))
@@ -246,4 +324,4 @@ def _garment(
 
 
 def _sleeve_pattern(pattern: Pattern) -> Pattern:
-    return pattern if pattern in ("stripes", "check", "dots", "pinstripes") else "solid"
+    return pattern if pattern in ("stripes", "check", "dots", "pinstripes", "plaid") else "solid"

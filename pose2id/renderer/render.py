@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pose2id.renderer.body import Figure
 from pose2id.renderer.camera import Camera
-from pose2id.renderer.identity import Identity
+from pose2id.renderer.identity import Identity, Look
 from pose2id.renderer.paint import Canvas, Floats
 from pose2id.renderer.scene import SCENE_COLS, SCENE_ROWS, SCENES_PER_CAMERA, scene
 from pose2id.renderer.seeds import generator
@@ -17,7 +17,6 @@ from pose2id.renderer.skeleton import Joints, walking_joints
 
 STUDIO_GROUND = 228
 _STUDIO_LIGHT = (-0.35, -0.45, 0.85)
-_OCCLUDED_SHARE = 0.24
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +99,15 @@ def render_shot(
     picture = _background(camera, rng, size, infrared)
     _cast_shadow(picture, joints)
     light = _falling_light(rng, size)
-    kind = rng.random() / _OCCLUDED_SHARE
+    kind = rng.random() / camera.crowd
     hidden = np.zeros(size, np.float32)
     if kind < 0.3:  # a person further away
-        _passer_by(picture, camera, rng, infrared, (0.3, 0.75))
+        _passer_by(picture, camera, rng, infrared, (0.3, 0.75), identity.look)
     color, cover = _draw(identity, joints, height_px, width_px, camera.light, infrared)
     picture *= 1 - cover[..., None]
     picture += color
     if 0.3 <= kind < 0.5:  # a person nearer to the camera
-        hidden = _passer_by(picture, camera, rng, infrared, (0.45, 0.7))
+        hidden = _passer_by(picture, camera, rng, infrared, (0.45, 0.7), identity.look)
     elif 0.5 <= kind < 1:
         hidden = _object(picture, rng, infrared)
     return Shot(camera.expose(picture * light, rng, infrared), _keypoints(joints, hidden))
@@ -132,6 +131,9 @@ def _crop(joints: Joints, height: float, camera: Camera, rng: np.random.Generato
     jitter = camera.crop_jitter
     scale = height * (0.94 + jitter * rng.normal(0.0, 0.08))
     shift = np.array([rng.normal(0, 0.05), rng.normal(0, 0.03), 0]) * jitter
+    if camera.bad_crops and rng.random() < camera.bad_crops:
+        scale *= rng.uniform(0.75, 1.35)
+        shift = shift + np.array([rng.uniform(-0.2, 0.2), rng.uniform(-0.12, 0.12), 0])
     centre = np.array([0.5, 0.5, 0])
     cropped: Joints = ((joints - centre) * scale + centre + shift).astype(np.float32)
     return cropped
@@ -178,9 +180,10 @@ def _passer_by(
     rng: np.random.Generator,
     infrared: bool,
     distance: tuple[float, float],
+    look: Look,
 ) -> Floats:
     """Draws another person off to one side; returns the cover `(H, W)`."""
-    other = Identity.sample(-1, int(rng.integers(1 << 31)))
+    other = Identity.sample(-1, int(rng.integers(1 << 31)), look)
     joints = walking_joints(rng.uniform(0, 360), rng.random(), rng)
     joints[:, 0] += rng.choice([-1.0, 1.0]) * rng.uniform(*distance)
     rows, cols = picture.shape[:2]

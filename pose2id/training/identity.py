@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pose2id.generation.config import IdentityConfig
 from pose2id.generation.identity_net import IdentityNet
+from pose2id.training.augmentation import augment, distort
 from pose2id.training.guide import at_size
 from pose2id.training.pool import Pool
 from pose2id.training.randomness import StepRandom
@@ -27,12 +28,15 @@ class IdentityLoss:
         pictures: Pictures per identity.
         triplet: Weight of the batch-hard triplet loss.
         label_smoothing: Of the classification.
+        distort: Vary light, colour, resolution and what stands in front much more than `augment`
+            does: for rendered people, whose network shall know photographs.
     """
 
     identities: int = 16
     pictures: int = 4
     triplet: float = 1.0
     label_smoothing: float = 0.1
+    distort: bool = False
 
 
 class IdentityHead(nn.Module):
@@ -73,40 +77,6 @@ def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
     return F.softplus(farthest_same - nearest_other).mean()
 
 
-def augment(images: Tensor, random: StepRandom) -> Tensor:
-    """Mirrors, shifts, tints and partly hides pictures, each in its own way.
-
-    Args:
-        images: `(B, 3, H, W)` in [-1, 1].
-        random: Source of the draws.
-
-    Returns:
-        Same shape.
-    """
-    batch, _, height, width = images.shape
-    device = images.device
-    draw = random.uniform(batch, 9).to(device)
-    mirror = torch.where(draw[:, 0] < 0.5, -1.0, 1.0)
-    theta = torch.zeros(batch, 2, 3, device=device)
-    theta[:, 0, 0] = mirror * (0.9 + 0.2 * draw[:, 1])
-    theta[:, 1, 1] = 0.9 + 0.2 * draw[:, 2]
-    theta[:, :, 2] = (draw[:, 3:5] - 0.5) * 0.16
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    gain = 1.0 + 0.3 * (random.uniform(batch, 3, 1, 1).to(device) - 0.5)
-    tinted = ((moved + 1.0) * gain - 1.0).clamp(-1.0, 1.0)
-    # A grey rectangle in half of the pictures stands for occluders.
-    rows = torch.arange(height, device=device)[None, :, None]
-    columns = torch.arange(width, device=device)[None, None, :]
-    top, left = draw[:, 5] * height, draw[:, 6] * width
-    inside = (rows >= top[:, None, None]) & (rows < (top + 0.35 * height)[:, None, None])
-    inside = (
-        inside & (columns >= left[:, None, None]) & (columns < (left + 0.5 * width)[:, None, None])
-    )
-    hidden = inside & (draw[:, 7] < 0.5)[:, None, None]
-    return torch.where(hidden[:, None], (2.0 * draw[:, 8] - 1.0)[:, None, None, None], tinted)
-
-
 class IdentityJob:
     """Trains the identity network on the pictures of a pool.
 
@@ -136,6 +106,8 @@ class IdentityJob:
         rows = [np.resize(random.numpy.permutation(self._groups[person]), k) for person in people]
         labels = torch.from_numpy(np.repeat(people, k)).to(device)
         images = augment(self._images(np.concatenate(rows), self._pool), random)
+        if self._loss.distort:
+            images = distort(images, random)
         features = self.network.body(images).float()
         logits = self.network.classifier(self.network.neck(features))
         named = F.cross_entropy(logits, labels, label_smoothing=self._loss.label_smoothing)

@@ -17,8 +17,8 @@ from pose2id.generation.model import IpgModel
 from pose2id.generation.pictures import skeleton_batch, to_uint8
 from pose2id.generation.sampler import Sampling, make_scheduler, sample, start_noise
 from pose2id.poses.standard import STANDARD_POSES
+from pose2id.training.augmentation import augment
 from pose2id.training.guide import Guide, IdentityGuide
-from pose2id.training.identity import augment
 from pose2id.training.pool import Pool
 from pose2id.training.randomness import StepRandom
 from pose2id.training.sources import PairIndex, PictureTable

@@ -25,6 +25,7 @@ from pose2id.renderer import (
     STUDIO_GROUND,
     Camera,
     Identity,
+    Look,
     render_shot,
     render_studio,
     walking_joints,
@@ -105,6 +106,7 @@ class RenderedSource:
         shots: Camera pictures per identity, each by a camera of its own.
         standard: Studio pictures per identity in standard poses.
         free: Studio pictures per identity in random walking poses.
+        look: How people dress and cameras see.
     """
 
     seed: int
@@ -112,6 +114,7 @@ class RenderedSource:
     shots: int
     standard: int
     free: int
+    look: Look = "plain"
 
     @property
     def fingerprint(self) -> str:
@@ -162,10 +165,10 @@ class RenderedSource:
     def picture(self, index: int, height_px: int, width_px: int) -> NDArray[np.uint8]:
         """Renders one picture."""
         person, slot = divmod(index, self._per_identity)
-        identity = Identity.sample(self.seed, person)
+        identity = Identity.sample(self.seed, person, self.look)
         if slot < self.shots:
             number = person * self.shots + slot
-            shot = render_shot(identity, Camera.sample(self.seed, number), number)
+            shot = render_shot(identity, Camera.sample(self.seed, number, self.look), number)
             return resize(Image.fromarray(shot.image), height_px, width_px)
         if slot < self.shots + self.standard:
             joints = STANDARD_JOINTS[self._standard_poses(person)[slot - self.shots]]

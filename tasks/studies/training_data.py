@@ -70,6 +70,7 @@ def rendered_validation(recipe: Recipe, shots: int, standard: int) -> Pool:
         shots,
         standard,
         free=0,
+        look=data.look if isinstance(data, RenderedData) else "plain",
     )
     return Pool(source, recipe.cache, recipe.model.height_px, recipe.model.width_px)
 
@@ -110,7 +111,9 @@ def _fraction(pid: int) -> float:
 
 
 def _rendered_source(data: RenderedData) -> RenderedSource:
-    return RenderedSource(data.seed, data.identities, data.shots, data.standard, data.free)
+    return RenderedSource(
+        data.seed, data.identities, data.shots, data.standard, data.free, data.look
+    )
 
 
 def _indexed_source(data: IndexedData, *, held_out: bool) -> IndexedSource:

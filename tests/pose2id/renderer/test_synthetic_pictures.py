@@ -18,6 +18,7 @@ from pose2id.renderer import (
     studio_mask,
     walking_joints,
 )
+from pose2id.renderer.cloth import garment_paint
 from pose2id.renderer.identity import Material
 from pose2id.renderer.render import STUDIO_GROUND
 
@@ -190,3 +191,65 @@ def test_keypoints_are_hidden_where_something_stands_in_front_or_the_picture_end
             assert not confidence[~inside].any()
             hidden_inside.append((confidence[inside] == 0).any())
     assert 0.05 < np.mean(hidden_inside) < 0.3
+
+
+def test_a_street_is_dressed_darker_below_and_seen_sharper():
+    plain, street = (
+        [Identity.sample(2, index, look) for index in range(300)] for look in ("plain", "street")
+    )
+    brightness = [
+        np.mean([np.mean(person.lower.base.color) for person in people])
+        for people in (plain, street)
+    ]
+    assert brightness[1] < 0.8 * brightness[0]
+    assert {person.upper.pattern for person in street} >= {"plaid", "print", "open"}
+    assert 3 <= sum(person.umbrella for person in street) <= 30
+    assert not any(person.umbrella for person in plain)
+    blur, motion = (
+        [
+            np.mean([getattr(Camera.sample(2, index, look), name) for index in range(100)])
+            for look in ("plain", "street")
+        ]
+        for name in ("blur_px", "motion_px")
+    )
+    assert blur[1] < blur[0]
+    assert motion[0] == 0 < motion[1]
+
+
+def test_the_street_keeps_who_somebody_is():
+    for index in range(20):
+        plain, street = Identity.sample(2, index), Identity.sample(2, index, "street")
+        assert (plain.skin, plain.build, plain.height) == (street.skin, street.build, street.height)
+        assert street.look == "street"
+
+
+@pytest.mark.parametrize(
+    "change", [{"motion_px": 30.0}, {"resolution": 0.2}, {"sharpening": 2.0}, {"bad_crops": 1.0}]
+)
+def test_what_a_camera_can_do_wrong_is_seen(change):
+    person, camera = Identity.sample(2, 3), replace(Camera.sample(2, 0), crowd=0.01)
+    right, wrong = (
+        render_shot(person, each, 5).image.astype(int)
+        for each in (camera, replace(camera, **change))
+    )
+    assert np.abs(right - wrong).mean() > 1
+
+
+def test_plaid_shows_both_colours_and_their_mean():
+    person = Identity.sample(2, 0)
+    white, black = Material((240.0,) * 3, 128.0), Material((0.0,) * 3, 128.0)
+    cloth = replace(person.upper, pattern="plaid", base=white, accent=black, shape=0.5, folds=0.0)
+    around, along = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(0, 1, 40))
+    paint = garment_paint(cloth, lambda m: np.array(m.color, np.float32), 0.1, 0.3)
+    found = paint(around.ravel().astype(np.float32), along.ravel().astype(np.float32))
+    assert set(np.unique(found)) == {0.0, 120.0, 240.0}
+
+
+def test_an_umbrella_covers_the_head():
+    person = replace(Identity.sample(1, 0), headwear=MAGENTA, hair_style="short")
+    without, under = (
+        n_magenta(render_studio(replace(person, umbrella=each), joints_at(0)))
+        for each in (False, True)
+    )
+    assert without == 0
+    assert under > 200
