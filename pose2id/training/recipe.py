@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pose2id.choices import Device
 from pose2id.errors import ParamsError
 from pose2id.generation.config import IpgConfig
-from pose2id.renderer import Look
 from pose2id.training.identity import IdentityLoss
 from pose2id.training.ipg import IpgLoss
 from pose2id.training.loop import LoopConfig
+from pose2id.training.sources import PoolLook
 from pose2id.training.vae import VaeLoss
 
 FIRST_RESERVED_SEED = 1000
@@ -36,7 +36,7 @@ class RenderedData(_Section):
     shots: int = Field(ge=1)
     standard: int = Field(ge=0)
     free: int = Field(ge=0)
-    look: Look = "plain"
+    look: PoolLook = "plain"
 
 
 class IndexedData(_Section):

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from pose2id.renderer import (
 )
 
 Background = Literal["keep", "studio"]
+
+LOOKS: tuple[Look, ...] = get_args(Look)
+PoolLook = Look | Literal["both"]
 
 STUDIO = -1
 """Camera number of pictures that no camera took."""
@@ -106,7 +109,7 @@ class RenderedSource:
         shots: Camera pictures per identity, each by a camera of its own.
         standard: Studio pictures per identity in standard poses.
         free: Studio pictures per identity in random walking poses.
-        look: How people dress and cameras see.
+        look: How people dress and cameras see; `both`: every other person is of each look.
     """
 
     seed: int
@@ -114,7 +117,7 @@ class RenderedSource:
     shots: int
     standard: int
     free: int
-    look: Look = "plain"
+    look: PoolLook = "plain"
 
     @property
     def fingerprint(self) -> str:
@@ -165,10 +168,11 @@ class RenderedSource:
     def picture(self, index: int, height_px: int, width_px: int) -> NDArray[np.uint8]:
         """Renders one picture."""
         person, slot = divmod(index, self._per_identity)
-        identity = Identity.sample(self.seed, person, self.look)
+        look = self.look if self.look != "both" else LOOKS[person % len(LOOKS)]
+        identity = Identity.sample(self.seed, person, look)
         if slot < self.shots:
             number = person * self.shots + slot
-            shot = render_shot(identity, Camera.sample(self.seed, number, self.look), number)
+            shot = render_shot(identity, Camera.sample(self.seed, number, look), number)
             return resize(Image.fromarray(shot.image), height_px, width_px)
         if slot < self.shots + self.standard:
             joints = STANDARD_JOINTS[self._standard_poses(person)[slot - self.shots]]
