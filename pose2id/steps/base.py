@@ -87,17 +87,19 @@ class FindNeighbors(Protocol):
     """Finds the nearest neighbours of each row of a matrix within that matrix."""
 
     def __call__(
-        self, features: Floats, k: int, *, search: Search, memory_mib: int
+        self, features: Floats, k: int, *, search: Search, effort: int = 16, memory_mib: int
     ) -> NeighborTable:
         """See `pose2id.neighbors.nearest_neighbors`, which this is unless tables are kept."""
         ...
 
 
-def fresh_neighbors(features: Floats, k: int, *, search: Search, memory_mib: int) -> NeighborTable:
+def fresh_neighbors(
+    features: Floats, k: int, *, search: Search, effort: int = 16, memory_mib: int
+) -> NeighborTable:
     """`nearest_neighbors` as a `FindNeighbors`: searched anew at every call."""
     from pose2id.neighbors import nearest_neighbors
 
-    return nearest_neighbors(features, k, method=search, memory_mib=memory_mib)
+    return nearest_neighbors(features, k, method=search, effort=effort, memory_mib=memory_mib)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,11 +252,13 @@ class _KeptSearches:
         if "nfc" in done:  # what it finds depends on k
             return fresh_neighbors
 
-        def find(features: Floats, k: int, *, search: Search, memory_mib: int) -> NeighborTable:
+        def find(
+            features: Floats, k: int, *, search: Search, effort: int = 16, memory_mib: int
+        ) -> NeighborTable:
             if (side, done) not in self._tables:
                 most = max(k, min(self._largest_k, len(features) - 1))
                 self._tables[side, done] = fresh_neighbors(
-                    features, most, search=search, memory_mib=memory_mib
+                    features, most, search=search, effort=effort, memory_mib=memory_mib
                 )
             table = self._tables[side, done]
             return replace(table, ids=table.ids[:, :k], sq_distances=table.sq_distances[:, :k])

@@ -44,7 +44,7 @@ class KeptNeighbors:
         self.n_known = 0
 
     def __call__(
-        self, features: Floats, k: int, *, search: Search, memory_mib: int
+        self, features: Floats, k: int, *, search: Search, effort: int = 16, memory_mib: int
     ) -> NeighborTable:
         """The k nearest neighbours of every image.
 
@@ -52,12 +52,15 @@ class KeptNeighbors:
             features: `(N, D) float32`, L2-normalised.
             k: Neighbours per image.
             search: How they are found.
+            effort: What an approximate search spends per image.
             memory_mib: Bound on the search's working memory.
         """
         from pose2id.neighbors import nearest_neighbors, update_neighbors
 
         if search != "exact":
-            return nearest_neighbors(features, k, memory_mib=memory_mib, method=search)
+            return nearest_neighbors(
+                features, k, memory_mib=memory_mib, method=search, effort=effort
+            )
         digests = _digests(features)
         kept, origin = _read(self._path, k, self._image_ids, digests)
         if kept is None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pose2id.errors import DataError, ParamsError
 from pose2id.features import l2_normalize
 from pose2id.metrics import evaluate
+from pose2id.neighbors import nearest_neighbors
+from pose2id.steps.base import FeatureSet, Surroundings
 from pose2id.steps.camera_normalize import camera_normalize
 from pose2id.steps.kwf import kwf, neighbor_weights
-from pose2id.steps.nfc import nfc
+from pose2id.steps.nfc import STEP, NfcParams, nfc
 from pose2id.steps.query_expansion import query_expansion
 from pose2id.steps.whiten import whiten
 
@@ -135,3 +139,19 @@ def test_whitening_makes_the_spread_even():
     assert whiten(x, dims=3).shape == (400, 3)
     with pytest.raises(DataError, match="nothing to whiten"):
         whiten(np.ones((5, 4)))
+
+
+def test_nfc_searches_with_the_effort_asked_for_and_says_what_it_found():
+    x, _ = people(20, 3)
+    asked = []
+
+    def find(features, k, *, search, effort, memory_mib):
+        asked.append((search, effort))
+        return replace(nearest_neighbors(features, k, memory_mib=memory_mib), recall=0.75)
+
+    params = NfcParams(k1=2, k2=2, search="ivf", effort=64)
+    found = STEP.apply(FeatureSet(x), params, Surroundings(FeatureSet(x), find))
+    assert asked == [("ivf", 64)]
+    assert "effort 64 found 75.0 %" in found.notes[-1]
+    with pytest.raises(ParamsError, match="effort"):
+        NfcParams(effort=0)

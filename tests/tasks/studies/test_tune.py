@@ -185,7 +185,7 @@ def test_protocol_search_and_reduce_are_those_of_the_project(
         seen.append((given.score.protocol, setting.params["fuse"].reduce))
         return run_setting(query, gallery, setting, given, *others)
 
-    def search(features, k, *, search, memory_mib):
+    def search(features, k, *, search, memory_mib, effort):
         searches.append((search, k))
         return fresh(features, k, search="exact", memory_mib=memory_mib)
 
