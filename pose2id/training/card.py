@@ -38,11 +38,16 @@ def _data_text(recipe: Recipe) -> str:
 
 
 def _rendered_text(data: RenderedData) -> str:
+    looks = {
+        "plain": "",
+        "street": " They are dressed, and seen by cameras, as in a street.",
+        "both": " Every other one is dressed, and seen by cameras, as in a street.",
+    }
     return (
         f"{data.identities} rendered people of seed {data.seed} (no real person): per person "
         f"{data.shots} camera pictures, each by another camera, and {data.standard} studio "
         f"pictures in standard poses and {data.free} in a random walking pose. References are "
-        "camera pictures, targets are studio pictures."
+        f"camera pictures, targets are studio pictures.{looks[data.look]}"
     )
 
 

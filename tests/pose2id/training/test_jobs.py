@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,15 @@ import tasks.studies.training_data
 from pose2id.errors import ParamsError, WeightsError
 from pose2id.generation.checkpoints import load_model
 from pose2id.generation.config import IpgConfig, VaeConfig
-from pose2id.training.identity import batch_hard_triplet, camera_map
+from pose2id.generation.identity_net import IdentityNet
+from pose2id.training.identity import (
+    IdentityHead,
+    IdentityJob,
+    batch_hard_triplet,
+    camera_map,
+)
 from pose2id.training.ipg import IpgJob, identification_loss, velocity_weight
+from pose2id.training.randomness import StepRandom
 from pose2id.training.recipe import Recipe, check_recipe
 from pose2id.training.vae_start import fresh_vae
 
@@ -216,6 +226,31 @@ def test_a_recipe_that_continues_another_repeats_nothing(trained, tmp_path):
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(own | {"continues": "none.yaml"}))
     with pytest.raises(ParamsError, match=r"there is no .*none\.yaml"):
         tasks.studies.training.read_recipe_file(tmp_path / "second.yaml")
+
+
+def test_the_parts_of_the_shipped_models_recipe_follow_on_each_other():
+    names = ("train", "refine", "sharpen", "street")
+    paths = [Path(__file__).parents[3] / f"models/ipg-small/{name}.yaml" for name in names]
+    parts = [tasks.studies.training.read_recipe_file(path) for path in paths]
+    assert parts[-1].out == Path("models/ipg-small")
+    for earlier, later in pairwise(parts):
+        assert later.runs != earlier.runs
+        assert later.ipg.start == earlier.out
+        assert later.model == earlier.model
+
+
+def test_distorted_pictures_give_the_identity_network_another_loss(trained):
+    recipe = _recipe(trained)
+    pool = tasks.studies.training_data.open_pool(recipe)
+    torch.manual_seed(0)
+    config = recipe.model.identity
+    head = IdentityHead(IdentityNet(config), int(pool.table.identity.max()) + 1)
+    random = partial(StepRandom, 17, "identity", 0, 0)
+    plain, again, distorted = (
+        IdentityJob(config, loss, pool, head).loss(random()).item()
+        for loss in (*[recipe.identity.loss] * 2, replace(recipe.identity.loss, distort=True))
+    )
+    assert plain == again != distorted
 
 
 def test_ipg_needs_its_frozen_parts(tmp_path):

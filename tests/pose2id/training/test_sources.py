@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,6 +65,17 @@ def test_more_identities_keep_the_first_pictures_and_the_fingerprint():
     assert more.fingerprint == RENDERED.fingerprint
     assert RenderedSource(6, 3, 2, 3, 1).fingerprint != RENDERED.fingerprint
     np.testing.assert_array_equal(more.picture(7, 32, 16), RENDERED.picture(7, 32, 16))
+
+
+def test_a_pool_of_both_looks_has_every_other_person_of_each():
+    plain, street, both = (replace(RENDERED, look=look) for look in ("plain", "street", "both"))
+    per_person = 6
+    for person, same in enumerate((plain, street, plain)):
+        for slot in (0, 3):
+            row = person * per_person + slot
+            np.testing.assert_array_equal(both.picture(row, 32, 16), same.picture(row, 32, 16))
+    assert not np.array_equal(plain.picture(0, 32, 16), street.picture(0, 32, 16))
+    assert len({source.fingerprint for source in (plain, street, both)}) == 3
 
 
 def test_indexed_pairs_cross_cameras_and_need_key_points_of_the_target():
