@@ -121,11 +121,12 @@ class RenderedSource:
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 of the settings and of the renderer's output for the first identity.
+        """Hex sha256 of the settings and of the renderer's output for an identity of each look.
 
         The number of identities is left out: more of them only add pictures at the end.
         """
-        sample = np.concatenate([self.picture(i, 128, 64) for i in range(self._per_identity)])
+        n = self._per_identity * (len(LOOKS) if self.look == "both" else 1)
+        sample = np.concatenate([self.picture(index, 128, 64) for index in range(n)])
         return hashlib.sha256(
             repr(replace(self, identities=0)).encode() + sample.tobytes()
         ).hexdigest()
