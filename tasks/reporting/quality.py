@@ -87,7 +87,9 @@ def quality_section(tables: Tables, assets: Assets) -> Quality:
         """
         SELECT suite, split, expectation, "column", code, severity, success, n_checked, n_unexpected
         FROM expectations
-        ORDER BY success, n_unexpected DESC, split, suite, expectation, "column" LIMIT ?
+        ORDER BY success, n_unexpected DESC, split, suite, expectation, "column",
+                 code, severity, n_checked
+        LIMIT ?
         """,
         MAX_EXPECTATIONS,
     )
