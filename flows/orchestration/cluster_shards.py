@@ -86,18 +86,20 @@ def map_on_cluster(
         else:
             stage_flow()
 
+    def run_patiently() -> None:
+        try:
+            run()
+        except ConnectionAbortedError:
+            if sent or not runtime.address:
+                raise
+            # A cluster whose machine is busy may not start our server process in Ray's 30 s.
+            log.warning("%s: the cluster answered, then gave up; trying once more", stage_name)
+            run()
+
     # Prefect would take over SIGTERM in the main thread, and then wait for running shards.
     with environment({"PREFECT_API_URL": connect()}), ThreadPoolExecutor(1) as pool:
         try:
-            try:
-                pool.submit(run).result()
-            except ConnectionAbortedError as error:
-                if sent or not runtime.address:
-                    raise
-                # A cluster whose machine is busy may not start our server process in Ray's 30 s.
-                log.warning("%s: the cluster answered, then gave up; trying once more", stage_name)
-                log.debug("%s", error)
-                pool.submit(run).result()
+            pool.submit(run_patiently).result()
         except (OSError, RuntimeError) as error:
             if sent or not runtime.address:
                 raise
