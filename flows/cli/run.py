@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def main() -> None:
     if server is not None:
         os.environ["PREFECT_API_URL"] = server.address
     leave_pandas_out()
+    # What Prefect and DVC leave is much to look through for garbage each time DVC reads dvc.lock.
+    gc.set_threshold(200_000, 50, 100)
+    root, ahead = Path(), None
+    if server is not None:
+        from flows.orchestration.ahead import run_ahead
+
+        ahead = run_ahead(root)
     from flows.orchestration.pipeline import run_here
 
-    run_here(Path(), server)
+    run_here(root, server, ahead)

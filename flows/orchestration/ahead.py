@@ -1,4 +1,4 @@
-"""What a run does while its temporary server starts, which takes three seconds.
+"""What a run does while its temporary server starts and Prefect is imported, for three seconds.
 
 Nobody can watch that server yet. So what is up to date is found out, and the small stages that
 follow are run, before the flow; its page then shows them in their order. From the first stage on
@@ -13,6 +13,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from uuid import UUID
 from flows.orchestration.events import PARENT_TASK_RUN, events_file, follow, forget_events
 from flows.process.environment import environment
 from flows.process.lock import PipelineBusyError, pipeline_lock
-from flows.process.repair import mend_dvc_state
+from flows.process.repair import end_orphan_server, mend_dvc_state
 from flows.process.warm import SMALL_STAGES
 from pose2id.errors import Pose2IdError
 
@@ -58,6 +59,10 @@ class Ahead:
 OF_THIS_RUN: ContextVar[Ahead | None] = ContextVar("ahead", default=None)
 
 
+# Its own module, and what Prefect imports as late as in its first run.
+OF_THE_FLOW = ("flows.orchestration.pipeline", "prefect.task_engine", "fastapi")
+
+
 class _FlowsTurnError(Exception):
     """Ends DVC's pass at the first stage that the flow shows live."""
 
@@ -65,21 +70,30 @@ class _FlowsTurnError(Exception):
 def run_ahead(root: Path) -> Ahead:
     """Brings stages up to date in DVC's order, up to the first large one that has something to do.
 
+    While the first of them runs, what the flow needs is imported.
+
     Args:
         root: The project's root folder.
     """
     ahead = Ahead()
+    end_orphan_server(root)
     with (
         suppress(PipelineBusyError),  # the flow says so
         pipeline_lock(root, "pipeline flow", scope="run", patience_s=0),
     ):
         mend_dvc_state(root)
         forget_events(root)
-        _reproduce(root, ahead)
+        _reproduce(root, ahead, threading.Thread(target=_import_flow))
     return ahead
 
 
-def _reproduce(root: Path, ahead: Ahead) -> None:
+def _import_flow() -> None:
+    with suppress(Exception):  # what goes wrong here goes wrong again for who needs the module
+        for module in OF_THE_FLOW:
+            import_module(module)
+
+
+def _reproduce(root: Path, ahead: Ahead, import_flow: threading.Thread) -> None:
     from dvc.exceptions import DvcException, ReproductionError
     from dvc.repo import Repo
     from dvc.repo.reproduce import _reproduce_stage
@@ -93,6 +107,8 @@ def _reproduce(root: Path, ahead: Ahead) -> None:
                 raise _FlowsTurnError
             ahead.outcomes[address] = Outcome()
             return None
+        if import_flow.ident is None and stage.changed(upstream=options.get("upstream")):
+            import_flow.start()  # DVC waits for the stage now, and leaves the interpreter to it
         try:
             ran: Stage | None = _reproduce_stage(stage, **options)
         except DvcException as error:

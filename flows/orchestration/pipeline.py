@@ -21,7 +21,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Cancelled, Completed
 
 from flows.orchestration import run_page
-from flows.orchestration.ahead import OF_THIS_RUN, Ahead, Outcome, run_ahead
+from flows.orchestration.ahead import OF_THIS_RUN, Ahead, Outcome
 from flows.orchestration.alerts import send_alert
 from flows.orchestration.events import PARENT_TASK_RUN, events_file, forget_events
 from flows.orchestration.prefect_server import connect, ended_with, wait_until_recorded
@@ -218,27 +218,27 @@ def _trigger() -> str:
     return "deployment" if deployed else "flow"
 
 
-def run_here(root: Path, server: TemporaryServer | None) -> None:
+def run_here(root: Path, server: TemporaryServer | None, ahead: Ahead | None) -> None:
     """Runs the flow from the command line, with a temporary server if there is no other.
 
     Args:
         root: The project's root folder.
         server: One that is starting; without, Prefect finds one or starts one.
+        ahead: What was done while it started.
 
     Raises:
         StageFailedError: The run did not complete.
         NoServerError: No Prefect server answers.
     """
-    end_orphan_server(root)
     settings: dict[Any, None] = {}
-    ahead = None
-    if server is not None:
-        ahead = run_ahead(root)
-        OF_THIS_RUN.set(ahead)
+    if server is None:
+        end_orphan_server(root)
+    else:
         server.wait()
         # At the end of a flow Prefect waits up to a second for what sends them, to nobody here.
         settings[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
     connect()
+    OF_THIS_RUN.set(ahead)
     with ended_with(remember_servers(root)), temporary_settings(settings):
         state: State[Any] = pipeline(root, return_state=True)
         if ahead is not None and ahead.last_task_run is not None:

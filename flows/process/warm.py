@@ -2,11 +2,12 @@
 
 DVC starts every stage as a process of its own, and half a second of each goes into the same
 imports. So the first small stage of a run leaves a process behind that has imported what all of
-them need and has done nothing else. It copies itself (fork) for each that follows, and the copy is
-the stage: with the environment, folder, terminal and signals of the process that DVC started, which
-waits for it, hands signals on and ends as it does. The process ends with DVC's, or when nobody has
-asked for a while. Nothing is shared but imports; without it, or where anything is not as it must
-be, a stage runs in its own process, as it does on other systems than Linux.
+them need, has compiled the report's templates, and has done nothing else. It copies itself (fork)
+for each that follows, and the copy is the stage: with the environment, folder, terminal and signals
+of the process that DVC started, which waits for it, hands signals on and ends as it does. The
+process ends with DVC's, or when nobody has asked for a while. Nothing is shared but imports and
+templates; without it, or where anything is not as it must be, a stage runs in its own process, as
+it does on other systems than Linux.
 
 It never imports torch: a process that has must not be copied.
 """
@@ -19,7 +20,9 @@ import select
 import signal
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -168,7 +171,9 @@ def _number(connection: socket.socket) -> int:
 def _serve(listener: socket.socket, dvc: int) -> list[str]:
     """Waits for requests; returns in each copy, with the arguments that it has from then on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage by itself
-    environment, code, missing = dict(os.environ), _code(), list(THEN)
+    environment, code = dict(os.environ), _code()
+    missing: list[Callable[[], object]]
+    missing = [*(partial(import_module, name) for name in THEN), _compile_templates]
     prepare()
     leave_pandas_out()
     for module in FIRST:
@@ -180,7 +185,7 @@ def _serve(listener: socket.socket, dvc: int) -> list[str]:
     while True:
         ready = select.select([listener.fileno(), ends], [], [], 0 if missing else IDLE_S)[0]
         if not ready and missing:
-            import_module(missing.pop(0))
+            missing.pop(0)()
         elif listener.fileno() in ready:
             connection, _ = listener.accept()
             with connection:
@@ -199,6 +204,12 @@ def _serve(listener: socket.socket, dvc: int) -> list[str]:
             _let_go_of_terminal()
         else:
             os._exit(0)
+
+
+def _compile_templates() -> None:
+    from tasks.reporting.pages import compile_templates
+
+    compile_templates()
 
 
 def _received(connection: socket.socket) -> tuple[_Request | None, list[int]]:

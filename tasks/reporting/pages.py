@@ -83,6 +83,12 @@ def script_data(kind: str, number_: int | str, value: object) -> str:
     return f"pose2id.add({json.dumps(kind)}, {json.dumps(number_)}, {text});\n"
 
 
+def compile_templates() -> None:
+    """Compiles every template, for who has time before a report is asked for."""
+    for name in environment().list_templates(extensions=["j2"]):
+        environment().get_template(name)
+
+
 @functools.cache
 def environment() -> Environment:
     """The templates, compiled once per process; all of them escape what they show."""

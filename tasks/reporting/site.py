@@ -45,7 +45,7 @@ def write_site(tables: Tables, folder: Path) -> int:
     tables.refuse_older("summary", schema.SUMMARY)
     tables.refuse_older("quality", schema.QUALITY)
     thumbnails = Thumbnails(tables.layout)
-    assets = Assets(folder / "assets", thumbnails)
+    assets = Assets(folder / "assets", thumbnails, last=tables.layout.reports / "assets")
     (folder / "pages").mkdir()
     for name in ("report.css", "report.js"):
         shutil.copyfile(TEMPLATES / name, assets.folder / name)

@@ -93,6 +93,39 @@ def test_a_cluster_that_is_not_there_is_missed_at_once(
     assert caplog.messages == [f"generate query: connecting to the {runner} cluster at {address}"]
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_cluster_that_gives_up_at_first_is_asked_once_more(
+    stages: Stages, expected: dict[str, bytes], monkeypatch, failures: int
+):
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    tries: list[int] = []
+
+    class Hesitant(ThreadPoolTaskRunner[object]):
+        """As a Ray cluster on a busy machine: its server process for us does not start in time."""
+
+        def __enter__(self):
+            tries.append(1)
+            if len(tries) <= failures:
+                raise ConnectionAbortedError("initialization failure from server")
+            return super().__enter__()
+
+    def hesitant(runtime: object) -> Hesitant:
+        return Hesitant(max_workers=1)
+
+    monkeypatch.setattr("flows.orchestration.cluster_shards.cluster_task_runner", hesitant)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"ray://127.0.0.1:{listening.getsockname()[1]}"
+        stages.set(runtime__runner="ray", runtime__address=address)
+        if failures == 1:
+            clear(stages)
+            assert run(stages) == expected
+        else:
+            with pytest.raises(ClusterError, match=f"{address}: initialization failure"):
+                run(stages)
+            assert len(tries) == 2
+
+
 class Slow:
     """Stands in for a stage whose shards leave time to be killed."""
 
