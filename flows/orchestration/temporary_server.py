@@ -30,9 +30,9 @@ SETTINGS = {
     # To look for block types, of which a run needs none, it would import dask and ray.
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
-    # One statement for many task runs, four times a second, instead of one for each state of each.
+    # One statement for many task runs, once a second, instead of one for each state of each.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.25",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
 }
 
 
