@@ -1,6 +1,7 @@
 """What each step is worth on real people: `python -m benchmarks.real_people --work FOLDER`.
 
-Feature networks x chains x generators on a dataset in the layout of Market-1501. Which steps a
+Feature networks x chains x generators on a dataset in the layout of Market-1501; the second network
+of "all four" is the generator's own identity network. Which steps a
 chain keeps, eta and k are what `auto` chooses, by the stage's own code, on the people of
 `bounding_box_train`, whom nothing else of the table looks at. Intervals are paired bootstraps of
 the queries against the base of the same network. Drawings and features are kept in the work folder,
@@ -45,6 +46,7 @@ from tasks.tables.params import parse_params
 BATCH: Final = 32
 TEST: Final = ("query", "gallery")
 ALL: Final = ("fuse", "camera_normalize", "nfc")
+FOUR: Final = ("fuse", "camera_normalize", "second_opinion", "nfc")
 CHAINS: Final = MappingProxyType(
     {
         "base": (),
@@ -55,6 +57,9 @@ CHAINS: Final = MappingProxyType(
         "all three": ALL,
         "all three, cameras before drawings": ("camera_normalize", "fuse", "nfc"),
         "all three + re-ranking": (*ALL, "rerank"),
+        "all four": FOUR,
+        "all four + re-ranking": (*FOUR, "rerank"),
+        "all four, without drawings": FOUR[1:],
         "base + re-ranking": ("rerank",),
     }
 )
@@ -147,17 +152,23 @@ class Store:
         return found
 
     def features(
-        self, extractor: Extractor, generator: IpgGenerator | None, name: str
+        self,
+        extractor: Extractor,
+        generator: IpgGenerator | None,
+        name: str,
+        second: Extractor | None = None,
     ) -> FeatureSet:
         """Features of a side, with those of its drawings where there is a generator."""
         side = self._sides[name]
         own = self._extracted(extractor, "own", side, side.pictures)
+        other = None if second is None else self._extracted(second, "own", side, side.pictures)
         if generator is None:
-            return FeatureSet(own, side.camids)
+            return FeatureSet(own, side.camids, second=other)
         drawn = self.drawings(generator, side)
         flat = drawn.reshape(-1, *drawn.shape[2:])
         rows = self._extracted(extractor, generator.fingerprint[:16], side, flat)
-        return FeatureSet(own, side.camids, rows.reshape(len(own), -1, own.shape[1]))
+        drawings = rows.reshape(len(own), -1, own.shape[1])
+        return FeatureSet(own, side.camids, drawings, second=other)
 
     def _extracted(
         self,
@@ -215,11 +226,16 @@ class Scores:
     """Scores of chains on one network's features, with or without drawings."""
 
     def __init__(
-        self, store: Store, sides: dict[str, Side], extractor: Extractor, generator: IpgGenerator
+        self,
+        store: Store,
+        sides: dict[str, Side],
+        extractor: Extractor,
+        generator: IpgGenerator,
+        second: Extractor,
     ) -> None:
         self._params = parse_params({"splits": list(sides), "dataset": dict(DATASET)})
         self._images = {
-            name: side.images(store.features(extractor, generator, name))
+            name: side.images(store.features(extractor, generator, name, second))
             for name, side in sides.items()
         }
 
@@ -236,7 +252,9 @@ class Scores:
 
     def score(self, setting: Candidate, last: Chain = ()) -> Evaluation:
         """Scores the test people."""
-        values = with_values(self._params.centralize.by_step(), setting.eta, setting.k)
+        values = with_values(
+            self._params.centralize.by_step(), setting.eta, setting.k, setting.weight
+        )
         both = Setting.both(setting.chain + last, **values)
         query, gallery = (self._images[name] for name in TEST)
         return evaluate_setting(query, gallery, both, self._params)[0]
@@ -253,7 +271,11 @@ def rows_of(name: str, model: str, scores: Scores, chains: Sequence[str]) -> Ite
         chain = CHAINS.get(label, ())
         found = scores.score(chosen, chain[len(feature_chain(chain)) :])
         delta, low, high = paired_bootstrap(base.ap, found.ap)
-        values = {"fuse": f" eta {chosen.eta:g}", "nfc": f" k {chosen.k}"}
+        values = {
+            "fuse": f" eta {chosen.eta:g}",
+            "nfc": f" k {chosen.k}",
+            "second_opinion": f" weight {chosen.weight:g}",
+        }
         kept = ", ".join(step + values.get(step, "") for step in chosen.chain)
         yield (
             f"| {name} | {model if 'fuse' in chain else '-'} | {label} | {kept or 'none'} "
@@ -290,9 +312,15 @@ def main() -> None:
         for number, folder in enumerate(arguments.models):
             generator = load_generator(folder)
             extractor = load_extractor(name, arguments.networks, folder)
-            scores = Scores(store, sides, extractor, generator)
-            again = number == 0 or name == "identity"  # chains without drawings: once a network
-            chains = [label for label, chain in CHAINS.items() if again or "fuse" in chain]
+            scores = Scores(store, sides, extractor, generator, IdentityExtractor(folder))
+            again = number == 0 or name == "identity"  # chains without generator: once a network
+            of_generator = {"fuse"} if name == "identity" else {"fuse", "second_opinion"}
+            chains = [
+                label
+                for label, chain in CHAINS.items()
+                if (again or of_generator & set(chain))
+                and (name != "identity" or "second_opinion" not in chain)
+            ]
             for line in rows_of(name, folder.name, scores, chains):
                 lines.append(line)
                 print(line, flush=True)

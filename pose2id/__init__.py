@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pose2id.steps.nfc import nfc
     from pose2id.steps.query_expansion import query_expansion
     from pose2id.steps.rerank import k_reciprocal
+    from pose2id.steps.second_opinion import second_opinion
     from pose2id.steps.whiten import whiten
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ _HOMES: Final = {
     "nfc": "pose2id.steps.nfc",
     "paired_bootstrap": "pose2id.bootstrap",
     "query_expansion": "pose2id.steps.query_expansion",
+    "second_opinion": "pose2id.steps.second_opinion",
     "whiten": "pose2id.steps.whiten",
 }
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "nfc",
     "paired_bootstrap",
     "query_expansion",
+    "second_opinion",
     "whiten",
 ]
 

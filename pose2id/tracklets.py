@@ -57,9 +57,11 @@ def pool_tracklets(features: FeatureSet, tracks: Sequence[object]) -> tuple[Ints
         return (sums / np.where(total > 0, total, 1)[:, None]).astype(np.float32)
 
     pooled = features.take(rows)
-    original = mean(features.features, np.ones(len(features), np.float32))
+    ones = np.ones(len(features), np.float32)
+    second = None if features.second is None else mean(features.second, ones)
+    pooled = replace(pooled, features=mean(features.features, ones), second=second)
     if features.drawings is None:
-        return rows, pooled.with_features(original)
+        return rows, pooled
     weights = features.drawing_weights
     if weights is None:
         weights = np.ones(features.drawings.shape[:2], np.float32)
@@ -69,7 +71,6 @@ def pool_tracklets(features: FeatureSet, tracks: Sequence[object]) -> tuple[Ints
     shares = np.add.reduceat(weights[order], starts, dtype=np.float64) / sizes[:, None]
     return rows, replace(
         pooled,
-        features=original,
         drawings=drawings,
         drawing_weights=shares.astype(np.float32),
     )

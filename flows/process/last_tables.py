@@ -79,6 +79,6 @@ def _note(cache: RowCache, seals: list[str]) -> None:
 
 def _parts(root: Path, out: str) -> list[Path]:
     """Where DVC's cache has the parts of an out that dvc.lock names, by number."""
-    found = dict(cached_files(root, out))
+    found = {path: file for path, file in cached_files(root, out) if Path(path).parent == Path(out)}
     names = [f"{out}/part-{number:04d}.parquet" for number in range(len(found))]
     return list(found.values()) if list(found) == names else []

@@ -35,6 +35,7 @@ class FeatureSet:
             are fused.
         drawing_weights: `(N, M) float32`, 0 leaves a drawing out; None counts each once.
         notes: What a reader of the results should know of how they came about.
+        second: `(N, E) float32`, raw features of the same images by a second network; None without.
     """
 
     features: Floats
@@ -42,12 +43,15 @@ class FeatureSet:
     drawings: Floats | None = None
     drawing_weights: Floats | None = None
     notes: tuple[str, ...] = ()
+    second: Floats | None = None
 
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
         n, dim = self.features.shape
         if self.camids is not None and self.camids.shape != (n,):
             raise DataError(f"{n} features need {n} camids; received {self.camids.shape}.")
+        if self.second is not None and len(self.second) != n:
+            raise DataError(f"{n} features need {n} second ones; received {len(self.second)}.")
         if self.drawings is not None and (
             self.drawings.ndim != 3 or self.drawings.shape[0] != n or self.drawings.shape[2] != dim
         ):
@@ -73,6 +77,7 @@ class FeatureSet:
             camids=None if self.camids is None else self.camids[rows],
             drawings=None if drawings is None else drawings[rows],
             drawing_weights=None if weights is None else weights[rows],
+            second=None if self.second is None else self.second[rows],
         )
 
     @property

@@ -145,28 +145,40 @@ def _cameras(camids: ArrayLike, n: int) -> NDArray[np.int64]:
 def _apply(
     features: FeatureSet, params: CameraNormalizeParams, surroundings: Surroundings
 ) -> FeatureSet:
-    """Drawings, which no camera took, are normalised as one more camera."""
+    """Drawings, which no camera took, are normalised as one more camera; second features likewise.
+
+    Each network has its own mean and spread, so they are normalised before they are joined.
+    """
     known("camera_normalize", "use", params.use)
     other = surroundings.reference
-    normalized = camera_normalize(
-        features.features,
-        features.cameras,
-        reference=other.features,
-        reference_camids=other.cameras,
-        shrinkage=params.shrinkage,
-    )
+
+    def done_to(rows: Floats, reference: Floats) -> tuple[Floats, int]:
+        """The rows, and how many were kept: nothing is left where all pictures are alike."""
+        out = camera_normalize(
+            rows,
+            features.cameras,
+            reference=reference,
+            reference_camids=other.cameras,
+            shrinkage=params.shrinkage,
+        )
+        same = ~out.any(axis=1)
+        out[same] = rows[same]
+        return out, int(same.sum())
+
+    normalized, n_same = done_to(features.features, other.features)
     notes = []
     n_unknown = int((features.cameras == UNKNOWN_CAMERA).sum())
     if n_unknown:
         notes.append(f"camera_normalize: {n_unknown} images of unknown camera")
-    same = ~normalized.any(axis=1)  # nothing is left where all pictures are alike
-    if same.any():
-        normalized[same] = features.features[same]
-        notes.append(f"camera_normalize: {int(same.sum())} features kept, as all are alike")
+    if n_same:
+        notes.append(f"camera_normalize: {n_same} features kept, as all are alike")
     drawings = features.drawings
     if drawings is not None and drawings.shape[1] and other.drawings is not None:
         drawings = _normalize_drawings(drawings, other)
-    done = replace(features, drawings=drawings)
+    second = features.second
+    if second is not None and other.second is not None:
+        second, _ = done_to(second, other.second)
+    done = replace(features, drawings=drawings, second=second)
     return done.with_features(normalized, *notes)
 
 

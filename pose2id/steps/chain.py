@@ -30,7 +30,7 @@ def check_chain(name: str, chain: Sequence[str]) -> Chain:
         chain: Names of steps.
 
     Raises:
-        ParamsError: Unknown step, or a scoring step before the end.
+        ParamsError: Unknown step, a scoring step before the end, or `second_opinion` before `fuse`.
 
     Example:
         >>> check_chain("both", ["fuse", "nfc"])
@@ -42,6 +42,11 @@ def check_chain(name: str, chain: Sequence[str]) -> Chain:
                 f"the variant {name!r} has an unknown step {step!r}; the steps are "
                 f"{', '.join(ALL_STEPS)}"
             )
+    if "fuse" in chain and "second_opinion" in chain[: list(chain).index("fuse")]:
+        raise ParamsError(
+            f"the variant {name!r} has second_opinion before fuse; drawings have no feature of the "
+            "second network, so fuse comes first"
+        )
     early = [step for step in chain[:-1] if step in SCORING_STEPS]
     if early:
         raise ParamsError(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pose2id.steps import camera_normalize, fuse, kwf, nfc, query_expansion, rerank, whiten
+from pose2id.steps import (
+    camera_normalize,
+    fuse,
+    kwf,
+    nfc,
+    query_expansion,
+    rerank,
+    second_opinion,
+    whiten,
+)
 from pose2id.steps.base import ScoringStep, Step
 
 STEPS: dict[str, Step[Any]] = {
@@ -13,6 +22,7 @@ STEPS: dict[str, Step[Any]] = {
         fuse.STEP,
         nfc.STEP,
         camera_normalize.STEP,
+        second_opinion.STEP,
         kwf.STEP,
         query_expansion.STEP,
         whiten.STEP,

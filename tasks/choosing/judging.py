@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FEW_PEOPLE = 30
 MAX_ROUNDS = 3
+WEIGHTS = (0.5, 1.0)  # of a second network, that are tried
 
 Round = tuple[Images, Images]  # query and gallery
 
@@ -130,6 +131,7 @@ def evidence_rows(judged: Judged, chain: Chain, settings: list[Candidate]) -> li
                 "steps": list(candidate.chain),
                 "eta": candidate.eta,
                 "k": candidate.k,
+                "weight": candidate.weight,
                 "mAP": evidence.mean(candidate),
                 "below_best": -to_best.delta,
                 "below_best_error": to_best.error,
@@ -211,8 +213,9 @@ def candidates(
 ) -> list[Candidate]:
     """Every setting of a chain that a split can be asked about, that without free steps first.
 
-    `fuse` needs drawings, `camera_normalize` two known cameras, and k is at most the median number
-    of other pictures of a person: more neighbours would have to be other people.
+    `fuse` needs drawings, `camera_normalize` two known cameras, `second_opinion` a second network,
+    and k is at most the median number of other pictures of a person: more neighbours would have to
+    be other people.
 
     Args:
         params: The grid.
@@ -235,6 +238,9 @@ def candidates(
                 more += [replace(after, eta=eta) for eta in etas if images.n_drawings]
             elif step == "nfc":
                 more += [replace(after, k=k) for k in range(1, largest_k + 1)]
+            elif step == "second_opinion":
+                seen = images.features.second is not None
+                more += [replace(after, weight=weight) for weight in WEIGHTS if seen]
             elif step != "camera_normalize" or n_cameras > 1:
                 more.append(after)
         found = [*found, *more] if free is None or step in free else more
@@ -276,7 +282,7 @@ def _evaluate(
         same = list(group)
         searches = [_KeptSearches(max(item.k for item in same)) for _ in rounds]
         for item in same:
-            steps = with_values(params.centralize.by_step(), item.eta, item.k)
+            steps = with_values(params.centralize.by_step(), item.eta, item.k, item.weight)
             setting = Setting.both(item.chain, **steps)
             scores = [
                 _average_precisions(*sides, setting, params, kept)
@@ -295,8 +301,8 @@ def _average_precisions(
     return found[0].ap
 
 
-def _before_nfc(candidate: Candidate) -> tuple[Chain, float]:
-    return candidate.chain, candidate.eta
+def _before_nfc(candidate: Candidate) -> tuple[Chain, float, float]:
+    return candidate.chain, candidate.eta, candidate.weight
 
 
 def count_cameras(camids: NDArray[np.int64] | None) -> int:

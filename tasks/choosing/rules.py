@@ -29,26 +29,31 @@ class Candidate:
         chain: Its steps.
         eta: Strength of the drawings, 0 without the step `fuse`.
         k: k1 and k2, 0 without the step `nfc`.
+        weight: That of the second network, 0 without the step `second_opinion`.
     """
 
     chain: Chain = ()
     eta: float = 0.0
     k: int = 0
+    weight: float = 0.0
 
     @property
-    def mildness(self) -> tuple[int, float, int, Chain]:
-        """Sorts the mildest first: fewest steps, then the smallest eta, then the smallest k."""
-        return len(self.chain), self.eta, self.k, self.chain
+    def mildness(self) -> tuple[int, float, int, float, Chain]:
+        """Sorts the mildest first: fewest steps, then the smallest eta, k and weight."""
+        return len(self.chain), self.eta, self.k, self.weight, self.chain
 
     def without(self, step: str) -> Candidate:
         """The same setting with a step left out.
 
         >>> Candidate(("fuse", "nfc"), 2.0, 3).without("nfc")
-        Candidate(chain=('fuse',), eta=2.0, k=0)
+        Candidate(chain=('fuse',), eta=2.0, k=0, weight=0.0)
         """
         chain = tuple(name for name in self.chain if name != step)
         return Candidate(
-            chain, self.eta if "fuse" in chain else 0.0, self.k if "nfc" in chain else 0
+            chain,
+            self.eta if "fuse" in chain else 0.0,
+            self.k if "nfc" in chain else 0,
+            self.weight if "second_opinion" in chain else 0.0,
         )
 
 

@@ -34,14 +34,18 @@ class Networks:
 
     extractor: Callable[[], Extractor]
     generator: Callable[[], Generator]
+    second: Callable[[], Extractor | None] = lambda: None
 
 
 def networks_of(params: Params, root: Path) -> Networks:
     """The networks that the parameters name, each loaded once, when it is first needed."""
     from tasks.stages import features, generate
 
-    device = params.runtime.device
+    device, second = params.runtime.device, params.features.of_second
     return Networks(
+        second=cache(
+            lambda: None if second is None else features.load_extractor(second, str(root), device)
+        ),
         extractor=cache(lambda: features.load_extractor(params.features, str(root), device)),
         generator=cache(lambda: generate.load_generator(params.generate, str(root), device)),
     )
@@ -71,6 +75,8 @@ def fresh_feature(
     what = applied(params, layout, variant)
     chain = what.chain
     picture = _described(layout, params, data, networks, drawn="fuse" in chain)
+    if "second_opinion" in chain:
+        picture = replace(picture, second=_second(layout, params, data, networks))
     gallery = ChainRunner(
         lambda split: load_feature_set(layout, split)[1],
         what.params,
@@ -118,6 +124,23 @@ def _described(
         notes.append(f"drawn in {int(kept.sum())} poses by {drawer}, not checked by the gates")
     weights = kept[None] if drawn else None
     return FeatureSet(features[:1], None, drawings, weights, tuple(notes))
+
+
+def _second(
+    layout: Layout, params: Params, data: bytes, networks: Networks
+) -> NDArray[np.float32] | None:
+    """The feature `(1, E)` of a picture by the second network."""
+    from pose2id.extractors.batching import extract
+
+    extractor = networks.second()
+    if extractor is None:
+        return None
+    folder = layout.second_features(params.score.gallery)
+    _check_producer(folder, extractor.fingerprint, "second features")
+    features, failures = extract(extractor, [partial(bytes, data)], params.features.batch_size)
+    if failures:
+        raise DataError(failures[0])
+    return features
 
 
 def _draw(layout: Layout, params: Params, data: bytes, generator: Generator) -> list[bytes]:

@@ -81,12 +81,12 @@ def _choose(
 def _safe(
     params: Params, layout: schema.Layout, chains: list[Chain], reason: str
 ) -> list[dict[str, Any]]:
-    """One row for each chain: drawings off, camera normalization where cameras are known."""
+    """One row for each chain: camera normalization where cameras are known, NFC, nothing else."""
     there = params.tune.split in params.splits
     n_cameras = count_cameras(read_labels(layout, params.tune.split).camids) if there else 0
     rows = []
     for chain in chains:
-        off = {"fuse"} | ({"camera_normalize"} if n_cameras < 2 else set())
+        off = {"fuse", "second_opinion"} | ({"camera_normalize"} if n_cameras < 2 else set())
         steps = [step for step in chain if step not in off]
         rows.append(
             {
@@ -95,6 +95,7 @@ def _safe(
                 "steps": steps,
                 "eta": 0.0,
                 "k": SAFE_K if "nfc" in steps else 0,
+                "weight": 0.0,
                 "best": False,
                 "chosen": True,
                 "why": f"the safe chain, as {reason}",

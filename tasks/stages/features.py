@@ -1,10 +1,14 @@
-"""Stage `features`: the raw feature of every original and of every generated picture."""
+"""Stage `features`: the raw feature of every original and of every generated picture.
+
+Where `features.second` names another network, its features of the originals are written, too.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -38,6 +42,7 @@ ROWS_PER_SEGMENT = 512  # pictures between two writes to the cache
 LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 Row = tuple[str, int]  # image id, pose id
+Sources = dict[Row, tuple[str, Callable[[], bytes]]]  # content key and reader of each picture
 
 
 def plan(params: Params, root: Path, split: str) -> list[Job]:
@@ -46,46 +51,68 @@ def plan(params: Params, root: Path, split: str) -> list[Job]:
 
 
 def run_shard(job: Job) -> ShardReport:
-    """Extracts the features of one shard that the cache lacks, then writes the shard's table."""
-    if job.params.features.extractor == PRECOMPUTED:
-        return _take_precomputed(job)
+    """Extracts the features of one shard that the cache lacks, then writes the shard's tables."""
+    params, second = job.params.features, job.params.features.of_second
+    if params.extractor == PRECOMPUTED:
+        report = _take_precomputed(job)
+    else:
+        report = _extracted(
+            job, params, _originals(job) | _generated(job), job.layout.features(job.split)
+        )
+    if second is not None:
+        also = _extracted(job, second, _originals(job), job.layout.second_features(job.split))
+        report = ShardReport(
+            report.n_rows + also.n_rows,
+            report.n_made + also.n_made,
+            report.n_reused + also.n_reused,
+            notes=report.notes,
+        )
+    return report
+
+
+def _extracted(job: Job, params: FeaturesParams, sources: Sources, folder: Path) -> ShardReport:
+    """Writes the features of some pictures by one network, those that the cache lacks made anew."""
     compute_on_one_thread()
     keep_freed_memory()
     with LOADING:
-        extractor = load_extractor(job.params.features, job.root, job.params.runtime.device)
-    sources = _originals(job) | _generated(job)
+        extractor = load_extractor(params, job.root, job.params.runtime.device)
     sides = _sides(job, extractor.side, list(sources))
     # The batch's shape decides the last bits of a feature, so it is part of the key.
-    how = (extractor.fingerprint, job.params.features.batch_size)
+    how = (extractor.fingerprint, params.batch_size)
     wanted = {
         row: sha256_hex(key, *how, *([sides[row]] if sides else []))
         for row, (key, _) in sources.items()
     }
-    cache = row_cache(job)
+    cache = _row_cache(job, params)
     cached = cache.keys()
     missing = [row for row in sorted(sources) if wanted[row] not in cached]
     for start in range(0, len(missing), ROWS_PER_SEGMENT):
         rows = missing[start : start + ROWS_PER_SEGMENT]
-        cache.append(_extract(rows, sources, sides, wanted, extractor, job))
+        cache.append(_extract(rows, sources, sides, wanted, extractor, params.batch_size))
     cache.compact()
-    part = job.layout.features(job.split) / f"part-{job.shard:04d}.parquet"
     table = cache.assemble(wanted, schema.features(extractor.dim))
-    write_table(part, table, producer=extractor.fingerprint)
+    write_table(folder / f"part-{job.shard:04d}.parquet", table, producer=extractor.fingerprint)
     return ShardReport(len(wanted), len(missing), len(wanted) - len(missing))
 
 
 def row_cache(job: Job) -> RowCache:
     """Where the features of a shard are kept."""
+    return _row_cache(job, job.params.features)
+
+
+def _row_cache(job: Job, params: FeaturesParams) -> RowCache:
     from pose2id.devices import resolve_device
 
-    library = LIBRARIES.get(job.params.features.extractor, "torch")
+    library = LIBRARIES.get(params.extractor, "torch")
     made_on = machine_kind(resolve_device(job.params.runtime.device).type, library)
     prefix = shard_prefix(job.shard, job.n_shards)
     return RowCache(job.layout.cache / "features", prefix, made_on)
 
 
 def merge(params: Params, root: Path, split: str, reports: list[ShardReport]) -> None:
-    """Nothing is left to do: every shard has written its own part."""
+    """Every shard has written its own part; a second network's that is asked no more goes."""
+    if params.features.of_second is None:
+        shutil.rmtree(schema.Layout(root).second_features(split), ignore_errors=True)
 
 
 def _take_precomputed(job: Job) -> ShardReport:
@@ -131,7 +158,7 @@ def _table(rows: list[Row], features: NDArray[np.float32], keys: list[str]) -> p
     )
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # the second network is the other one
 def load_extractor(params: FeaturesParams, root: str, device: Device) -> Extractor:
     """The feature network that the parameters name, checked, loaded once per process.
 
@@ -184,7 +211,7 @@ def check_watched(files: Iterable[Path], model: Path) -> None:
         )
 
 
-def _originals(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
+def _originals(job: Job) -> Sources:
     """Content key and reader of every original of the shard."""
     from pose2id.datasets.images import read_indexed
 
@@ -200,7 +227,7 @@ def _originals(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
     }
 
 
-def _generated(job: Job) -> dict[Row, tuple[str, Callable[[], bytes]]]:
+def _generated(job: Job) -> Sources:
     """Content key and reader of every generated picture of the shard."""
     part = job.layout.generated(job.split) / f"part-{job.shard:04d}.parquet"
     table = read_table(part, ["image_id", "pose_id", "image"])
@@ -239,18 +266,18 @@ def _sides(job: Job, side: Side, rows: list[Row]) -> dict[Row, int]:
 
 def _extract(
     rows: list[Row],
-    sources: dict[Row, tuple[str, Callable[[], bytes]]],
+    sources: Sources,
     sides: dict[Row, int],
     wanted: dict[Row, str],
     extractor: Extractor,
-    job: Job,
+    batch_size: int,
 ) -> pa.Table:
     from pose2id.extractors.batching import extract
 
     features, failures = extract(
         extractor,
         [sources[row][1] for row in rows],
-        job.params.features.batch_size,
+        batch_size,
         sides=[sides[row] for row in rows] if sides else None,
     )
     if failures:

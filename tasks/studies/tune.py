@@ -97,8 +97,8 @@ def tune(
 def considered_steps(params: Params) -> Chain:
     """The steps that may be in the chain, in the order in which they would be.
 
-    Those of `tune.steps`, then others that variants name; where a variant orders some of them, its
-    order holds.
+    Those of `tune.steps`, without `second_opinion` where there is no second network, then others
+    that variants name; where a variant orders some of them, its order holds.
 
     >>> from pathlib import Path
     >>> from tasks.tables.params import load_params
@@ -106,7 +106,8 @@ def considered_steps(params: Params) -> Chain:
     ('fuse', 'camera_normalize', 'nfc')
     """
     variants = [feature_chain(chain) for chain in params.variants.values()]
-    order = list(dict.fromkeys([*params.tune.steps, *(s for chain in variants for s in chain)]))
+    first = [s for s in params.tune.steps if s != "second_opinion" or params.features.of_second]
+    order = list(dict.fromkeys([*first, *(s for chain in variants for s in chain)]))
     for chain in reversed(variants):  # of two that disagree, the first one holds
         steps = list(dict.fromkeys(chain))
         places = sorted(order.index(step) for step in steps)
@@ -126,6 +127,8 @@ def _write_params(params: Params, source: Path, target: Path, chosen: Candidate)
             steps.setdefault("fuse", {})["eta"] = chosen.eta
         if "nfc" in chosen.chain:
             steps.setdefault("nfc", {}).update(k1=chosen.k, k2=chosen.k)
+        if "second_opinion" in chosen.chain:
+            steps.setdefault("second_opinion", {})["weight"] = chosen.weight
         if "camera_normalize" in chosen.chain:
             steps.setdefault("camera_normalize", {})["use"] = "always"
         if "variants" not in sections:

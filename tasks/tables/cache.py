@@ -59,7 +59,7 @@ def usage(layout: Layout) -> list[Usage]:
 def needed_keys(layout: Layout, kind: str) -> set[str]:
     """The keys of the rows in the present outs; pruning never takes these."""
     keys: set[str] = set()
-    for part in (layout.data / kind).glob("*/[!.]*.parquet"):
+    for part in (layout.data / kind).rglob("[!.]*.parquet"):
         keys.update(_keys(part))
     return keys
 

@@ -49,13 +49,14 @@ class Applied:
         return json.dumps(steps, sort_keys=True)
 
 
-def with_values(params: Mapping[str, Any], eta: float, k: int) -> dict[str, Any]:
+def with_values(params: Mapping[str, Any], eta: float, k: int, weight: float) -> dict[str, Any]:
     """The parameters of steps with the values of a setting, whatever theirs are."""
     return {
         **params,
         "fuse": replace(params["fuse"], eta=eta),
         "nfc": replace(params["nfc"], k1=max(1, k), k2=max(1, k)),
         "camera_normalize": replace(params["camera_normalize"], use="always"),
+        "second_opinion": replace(params["second_opinion"], weight=weight),
     }
 
 
@@ -78,7 +79,7 @@ def applied(params: Params, layout: Layout, variant: str) -> Applied:
         return Applied(chain, given)
     row = _chosen(layout, chain)
     steps, notes = dict(given), []
-    values = with_values(given, row["eta"], row["k"])
+    values = with_values(given, row["eta"], row["k"], row["weight"])
     on = row["n_people"] and f"chosen on {row['n_people']} people of {params.tune.split}"
     for step in open_steps:
         keys = auto_keys(given[step])

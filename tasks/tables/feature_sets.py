@@ -67,11 +67,28 @@ def load_feature_set(
         drawings[its_rows[drawn], slots] = features[drawn]
         start += len(features)
     cameras = _cameras(layout, split, image_ids)
-    images = FeatureSet(original, cameras, drawings, weights)
+    second = _second(layout, split, image_ids)
+    images = FeatureSet(original, cameras, drawings, weights, second=second)
     if tracklets == "none":
         return image_ids, images
     first, tracks = pool_tracklets(images, _tracks(layout, split, image_ids))
     return [image_ids[row] for row in first], tracks
+
+
+def _second(layout: schema.Layout, split: str, image_ids: list[str]) -> NDArray[np.float32] | None:
+    """`(N, E)`: the second network's features, if there is one."""
+    folder = layout.second_features(split)
+    if not folder.is_dir():
+        return None
+    rows = pc.index_in(pa.array(image_ids), value_set=read_table(folder, ["image_id"])["image_id"])
+    if rows.null_count:
+        raise DataError(
+            f"{rows.null_count} images of {split!r} have no feature of the second network; run the "
+            "pipeline again: dvc repro"
+        )
+    parts = sorted(folder.glob("[!.]*.parquet"))
+    found: NDArray[np.float32] = np.concatenate([read_vectors(part) for part in parts])
+    return found[np.asarray(rows, np.int64)]
 
 
 def _is_original(table: pa.Table) -> pc.Expression:

@@ -47,7 +47,7 @@ from pose2id.choices import (
 )
 from pose2id.datasets.names import READER_OPTIONS, RETRACTED_READERS, ReaderName
 from pose2id.errors import ParamsError
-from pose2id.extractors.families import family_of, options_of
+from pose2id.extractors.families import PRECOMPUTED, family_of, options_of
 from pose2id.machine import n_cores
 from pose2id.steps.base import auto_keys
 from pose2id.steps.chain import (
@@ -60,6 +60,7 @@ from pose2id.steps.chain import (
 from pose2id.steps.registry import SCORING_STEPS, STEPS
 from tasks.tables.yaml_file import read_yaml
 
+NO_SECOND = "none"  # of features.second
 MAX_ETA = 1000.0  # more drowns the original's feature in float32
 MAX_SIDE_PX = 8192
 
@@ -246,15 +247,33 @@ class FeaturesParams(_Section):
     dim: Annotated[int, Field(ge=1, le=65536)] | None = None
     input: InputSpecParams | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    second: str = NO_SECOND
+    second_model: PathText = "models/ipg-small"
 
-    @field_validator("extractor")
+    @field_validator("extractor", "second")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        if info.field_name == "second" and value == NO_SECOND:
+            return value
         try:
-            family_of(value)
+            family = family_of(value)
         except ParamsError as error:
             raise ValueError(str(error)) from None
+        if info.field_name == "second" and (family.needs_input or value == PRECOMPUTED):
+            raise ValueError(
+                f"features.second is {value!r}, which its files alone do not describe; name a "
+                "network whose files do, such as ipg_identity, or none"
+            )
         return value
+
+    @property
+    def of_second(self) -> FeaturesParams | None:
+        """The second network, as if it were the only one; None without."""
+        if self.second == NO_SECOND:
+            return None
+        return FeaturesParams(
+            extractor=self.second, model=self.second_model, batch_size=self.batch_size
+        )
 
     @model_validator(mode="after")
     def _of_a_family(self) -> FeaturesParams:
@@ -372,7 +391,9 @@ class TuneParams(_Section):
     """What the stage `choose` and `pose2id tune` look at on the train split."""
 
     split: str = "train"
-    steps: Annotated[tuple[str, ...], Field(max_length=20)] = ("fuse", "camera_normalize", "nfc")
+    steps: Annotated[tuple[str, ...], Field(max_length=20)] = (
+        *("fuse", "camera_normalize", "second_opinion", "nfc"),
+    )
     eta: tuple[Eta, Eta] = (0.25, 8.0)
     n_eta: Annotated[int, Field(ge=2, le=100)] = 6
     max_k: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -536,6 +557,11 @@ class Params(_Section):
                 f"audit.variant is {self.audit.variant!r}; variants has {', '.join(self.variants)}"
             )
         used = {step for steps in self.variants.values() for step in feature_chain(steps)}
+        if "second_opinion" in used and self.features.second == NO_SECOND:
+            raise ValueError(
+                "a variant has second_opinion, but features.second is none: set it to "
+                "ipg_identity, the generator's own identity network, or to another network"
+            )
         for name in sorted(used):
             role = getattr(self.centralize.step(name), "reference", "own")
             if role not in ("own", *self.references):

@@ -315,6 +315,7 @@ CHOICE = pa.schema(
         pa.field("steps", pa.list_(pa.string()), nullable=False),  # those that are done
         pa.field("eta", pa.float64(), nullable=False),  # 0 without fuse
         pa.field("k", pa.int32(), nullable=False),  # k1 and k2, 0 without nfc
+        pa.field("weight", pa.float64(), nullable=False),  # 0 without second_opinion
         pa.field("mAP", pa.float64()),  # mean over people; null where nothing could be measured
         pa.field("below_best", pa.float64()),
         pa.field("below_best_error", pa.float64()),  # standard error over people
@@ -389,6 +390,10 @@ class Layout:
     def features(self, split: str) -> Path:
         """The folder of a split's features."""
         return self.data / "features" / split
+
+    def second_features(self, split: str) -> Path:
+        """Folder of the features of the second network, if there is one."""
+        return self.features(split) / "second"
 
     def quality(self, split: str) -> Path:
         """Scores and verdict of every row of a split."""

@@ -73,7 +73,7 @@ def test_importing_it_imports_neither_numpy_nor_torch():
 
 
 def test_a_step_on_arrays_is_there_without_torch():
-    names = "nfc, fuse, kwf, whiten, camera_normalize, query_expansion, l2_normalize"
+    names = "nfc, fuse, kwf, whiten, camera_normalize, second_opinion, query_expansion"
     done = fresh(f"from pose2id import {names}; import sys; print('torch' in sys.modules)")
     assert done.stdout.strip() == "False", done.stderr
 
@@ -83,11 +83,16 @@ def test_the_version_is_that_of_the_package():
 
 
 @pytest.mark.parametrize(
-    "name", ["l2_normalize", "nfc", "kwf", "query_expansion", "whiten", "camera_normalize", "fuse"]
+    "name",
+    [
+        *("l2_normalize", "nfc", "kwf", "query_expansion", "whiten", "camera_normalize", "fuse"),
+        "second_opinion",
+    ],
 )
 def test_steps_keep_the_rows_and_give_float32(name: str):
     features = np.random.default_rng(3).normal(size=(10, 4))
     others = {"camera_normalize": (np.arange(10) % 2,), "fuse": (features[:, None],)}
+    others["second_opinion"] = (features[:, :2],)
     result = getattr(pose2id, name)(features, *others.get(name, ()))
     assert result.shape[0] == 10
     assert result.dtype == np.float32

@@ -25,7 +25,8 @@ def sets(seed: int = 0) -> dict[str, FeatureSet]:
         rows = rng.standard_normal((n, 8)).astype(np.float32)
         drawings = rows[:, None] + rng.standard_normal((n, 3, 8)).astype(np.float32)
         weights = (rng.random((n, 3)) > 0.2).astype(np.float32)
-        return FeatureSet(rows, rng.integers(-1, 3, n), drawings, weights)
+        second = rng.standard_normal((n, 5)).astype(np.float32)
+        return FeatureSet(rows, rng.integers(-1, 3, n), drawings, weights, second=second)
 
     return {"query": one(9), "gallery": one(20), "train": one(15)}
 
@@ -86,7 +87,11 @@ def test_a_neighbourhood_larger_than_the_set_is_noted():
 
 @pytest.mark.parametrize(
     ("chain", "message"),
-    [(["blur"], "unknown step 'blur'; the steps are fuse, nfc"), (["rerank", "nfc"], "before its")],
+    [
+        (["blur"], "unknown step 'blur'; the steps are fuse, nfc"),
+        (["rerank", "nfc"], "before its"),
+        (["second_opinion", "fuse"], "second_opinion before fuse"),
+    ],
 )
 def test_a_wrong_chain_is_refused(chain, message):
     with pytest.raises(ParamsError, match=message):

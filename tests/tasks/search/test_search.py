@@ -14,12 +14,14 @@ from pose2id.steps.base import FeatureSet, Surroundings
 from pose2id.steps.chain import ChainRunner
 from pose2id.steps.fuse import fuse
 from pose2id.steps.registry import STEPS
+from pose2id.steps.second_opinion import second_opinion
 from tasks.search import index
 from tasks.search.asking import Networks, fresh_feature
 from tasks.search.page import as_data, as_html
 from tasks.search.ranking import Gallery, draw_ranked_list
 from tasks.search.tiles import BORDER, GAP, PICTURE_SIZE, Tile, draw_tiles
 from tasks.tables.feature_sets import load_feature_set
+from tasks.tables.params import parse_params
 from tasks.tables.schema import Layout, centralized
 from tasks.tables.store import read_table, vector_column, vectors, write_table
 from tests.tasks.factory import Spec, write_project
@@ -164,6 +166,22 @@ def test_steps_with_a_reference_use_the_gallery_after_the_same_steps(tmp_path):
     expected = l2_normalize(STEPS["whiten"].apply(fused, settings, around).features)[0]
     np.testing.assert_allclose(feature, expected, atol=1e-6)
     assert "whiten: done, against gallery" in notes
+
+
+def test_a_strange_picture_is_shown_to_the_second_network_too(tmp_path):
+    params = write_project(tmp_path, SPEC)
+    raw = params.model_dump(mode="json", by_alias=True)
+    raw["features"]["second"] = "ipg_identity"
+    raw["centralize"]["second_opinion"] = {"weight": 2.0}
+    params = parse_params({**raw, "variants": {"base": [], "two": ["second_opinion"]}})
+    data = stranger(tmp_path, params)
+    extractor = ColourExtractor()
+    both = replace(networks(), second=lambda: extractor)
+    layout = Layout(tmp_path)
+    feature, notes = fresh_feature(layout, params, "two", data, both)
+    own = extractor(np.asarray(Image.open(io.BytesIO(data)))[None])
+    np.testing.assert_allclose(feature, second_opinion(own, own, weight=2)[0], atol=1e-6)
+    assert "second_opinion: done" in notes
 
 
 def test_reranking_is_said_to_be_left_out(tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pose2id.errors import DataError, ParamsError
 from pose2id.steps.fuse import STEP, FuseParams
 from tasks.reporting.results import done_in_words
 from tasks.stages.base import Job, load_stage
+from tasks.tables import schema
 from tasks.tables.choice import applied
 from tasks.tables.params import Params, parse_params
 from tasks.tables.schema import Layout
@@ -85,6 +87,63 @@ def test_a_step_that_does_not_help_is_left_out_and_changes_nothing(tmp_path: Pat
     assert b"fuse: off, chosen on 8 people" in table_schema(ipg).metadata[b"pose2id.applied"]
     rows = [row for row in read_table(layout.choice).to_pylist() if row["chain"] == ["fuse"]]
     assert {row["why"] for row in rows if row["steps"]} != {"chosen"}
+
+
+def test_a_second_network_is_asked_where_it_helps_and_left_out_where_it_does_not(
+    tmp_path: Path,
+) -> None:
+    params, layout = project(tmp_path), Layout(tmp_path)
+    raw = params.model_dump(mode="json", by_alias=True)
+    raw["features"]["second"] = "ipg_identity"
+    raw["variants"] = {"base": [], "two": ["second_opinion"]}
+    raw["centralize"]["second_opinion"] = {"weight": "auto"}
+    params = parse_params(raw)
+    spoil_originals(layout)
+    write_second(layout, knows_people=True)
+    run(tmp_path, params, "choose", "centralize", "score")
+    what = applied(params, layout, "two")
+    assert what.chain == ("second_opinion",)
+    weight = what.params["second_opinion"].weight
+    assert what.notes == (f"second_opinion: weight {weight:g}, chosen on 8 people of train",)
+    summary = read_table(layout.results / "summary.parquet").to_pylist()
+    assert summary[1]["mAP"] > summary[0]["mAP"] + 0.2
+    write_second(layout, knows_people=False)
+    run(tmp_path, params, "choose")
+    assert applied(params, layout, "two").chain == ()
+
+
+def spoil_originals(layout: Layout) -> None:
+    """Features of the own network that say nothing of the person."""
+    rng = np.random.default_rng(1)
+    for split in ("train", "query", "gallery"):
+        for part in layout.features(split).glob("*.parquet"):
+            table = read_table(part)
+            features = rng.normal(size=vectors(table).shape).astype(np.float32)
+            place = table.schema.get_field_index("feature")
+            changed = table.set_column(place, "feature", vector_column(features))
+            write_table(part, changed, producer="f" * 64)
+
+
+def write_second(layout: Layout, *, knows_people: bool) -> None:
+    """Features of a second network, of each person a direction, or noise."""
+    rng = np.random.default_rng(2)
+    for split in ("train", "query", "gallery"):
+        index = read_table(layout.index(split), ["image_id", "pid"])
+        pids = np.asarray(index["pid"].fill_null(0), np.int64)
+        rows = rng.normal(size=(len(pids), 16)).astype(np.float32)
+        if knows_people:
+            rows = 0.1 * rows + np.eye(16, dtype=np.float32)[pids % 16]
+        table = pa.table(
+            {
+                "image_id": index["image_id"],
+                "pose_id": pa.array([-1] * len(pids), pa.int16()),
+                "feature": vector_column(rows),
+                "key": index["image_id"],
+            },
+            schema=schema.features(16),
+        )
+        part = layout.second_features(split) / "part-0000.parquet"
+        write_table(part, table, producer="e" * 64)
 
 
 def test_a_value_set_by_hand_stands_and_does_not_change_the_choice(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pose2id.errors import DataError, ParamsError
+from pose2id.extractors.base import InputSpec
 from tasks.stages import features, generate, validate
+from tasks.tables.cache import needed_keys
 from tasks.tables.feature_sets import load_feature_set
 from tasks.tables.params import parse_params
 from tasks.tables.schema import Layout
@@ -160,7 +162,6 @@ class Cameras:
     name, fingerprint, dim, files = "cameras", "f" * 64, 2, ()
 
     def __init__(self, side):
-        from pose2id.extractors.base import InputSpec
 
         self.side, self.input_spec = side, InputSpec(8, 4)
 
@@ -180,6 +181,48 @@ def test_originals_have_their_camera_and_drawings_none(tmp_path, monkeypatch, si
             assert told == 0
         else:
             assert told == (camera_of[image_id] if pose_id == -1 else -1)
+
+
+class Constant:
+    """An extractor that gives the same vector for every picture."""
+
+    name = "constant"
+    side = "none"
+    files = ()
+
+    def __init__(self, *vector):
+        self.vector, self.dim, self.input_spec = vector, len(vector), InputSpec(8, 4)
+        self.fingerprint = str(len(vector)) * 64
+
+    def __call__(self, images, sides=None):
+        return np.tile(np.array(self.vector, np.float32), (len(images), 1))
+
+
+def test_a_second_network_sees_the_originals_alone_and_goes_when_it_is_asked_no_more(
+    tmp_path, monkeypatch
+):
+    write_project(tmp_path, Spec(identities=3))
+    layout, written = Layout(tmp_path), write_project_params(tmp_path)
+    written["features"] = {**written["features"], "second": "ipg_identity"}
+    both = parse_params(written)
+
+    def load(params, *_):
+        return Constant(1, 2, 3) if params.extractor == "ipg_identity" else Constant(1, 2)
+
+    monkeypatch.setattr(features, "load_extractor", load)
+    run(features, both, tmp_path)
+    assert {len(vector) for vector in taken(tmp_path).values()} == {2}
+    second = read_table(layout.second_features("query"))
+    assert set(second["pose_id"].to_pylist()) == {-1}
+    assert sorted(second["image_id"].to_pylist()) == ids_of(tmp_path)
+    found = load_feature_set(layout, "query")[1].second
+    assert found.tolist() == [[1, 2, 3]] * len(found)
+    assert set(second["key"].to_pylist()) <= needed_keys(layout, "features")
+    again = [features.run_shard(job) for job in features.plan(both, tmp_path, "query")]
+    assert sum(report.n_made for report in again) == 0
+    written["features"]["second"] = "none"
+    run(features, parse_params(written), tmp_path)
+    assert load_feature_set(layout, "query")[1].second is None
 
 
 def test_a_network_wants_cameras_that_are_not_known(tmp_path, monkeypatch):

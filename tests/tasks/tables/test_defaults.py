@@ -15,6 +15,7 @@ from pose2id.steps.nfc import nfc
 from pose2id.steps.query_expansion import query_expansion
 from pose2id.steps.registry import SCORING_STEPS, STEPS
 from pose2id.steps.rerank import k_reciprocal
+from pose2id.steps.second_opinion import second_opinion
 from pose2id.steps.whiten import whiten
 from tasks.tables.params import Params, load_params, parse_params
 from tests.conftest import ROOT
@@ -23,6 +24,7 @@ FUNCTIONS = {
     "fuse": fuse,
     "nfc": nfc,
     "camera_normalize": camera_normalize,
+    "second_opinion": second_opinion,
     "kwf": kwf,
     "query_expansion": query_expansion,
     "whiten": whiten,
