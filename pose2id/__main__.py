@@ -7,7 +7,6 @@ imported from here.
 
 from __future__ import annotations
 
-import gc
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -28,8 +27,6 @@ def main() -> None:
         if error.name != "typer":
             raise
         sys.exit(_refusal("the packages of the pipeline are not installed (in the checkout:"))
-    finally:
-        gc.freeze()  # the process ends: looking through all that is left takes half a second
 
 
 def _refusal(reason: str) -> int:
