@@ -59,7 +59,7 @@ class Ahead:
 OF_THIS_RUN: ContextVar[Ahead | None] = ContextVar("ahead", default=None)
 
 
-# Its own module, and what Prefect imports as late as in its first run.
+# The flow's own module, and what Prefect imports as late as in its first run.
 OF_THE_FLOW = ("flows.orchestration.pipeline", "prefect.task_engine", "fastapi")
 
 
