@@ -141,33 +141,40 @@ def evaluate_setting(
     """
     from pose2id.metrics import identity_density
 
-    result, q, g = run_setting(query, gallery, setting, params, load_train, find_neighbors)
+    runner = runner_of(query, gallery, params, load_train, find_neighbors)
+    result, q, g = run_setting(query, gallery, setting, params, runner)
     people = np.concatenate([query.people, gallery.people])
     known = people != UNKNOWN
     return result, identity_density(np.concatenate([q, g])[known], people[known])[0]
 
 
-def run_setting(
+def runner_of(
     query: Images,
     gallery: Images,
-    setting: Setting,
     params: Params,
-    load_train: Callable[[], FeatureSet] | None = None,
-    find_neighbors: Callable[[str, Chain], FindNeighbors] = lambda side, done: fresh_neighbors,
-) -> tuple[Evaluation, Floats, Floats]:
-    """As `evaluate_setting`; returns the evaluation, and the features of both sides."""
-    from pose2id.metrics import evaluate
+    load_train: Callable[[], FeatureSet] | None,
+    find_neighbors: Callable[[str, Chain], FindNeighbors],
+) -> ChainRunner:
+    """What runs chains on two sides; settings that share it do once what they begin with."""
 
     def load(side: str) -> FeatureSet:
         if side == "train" and load_train is not None:
             return load_train()
         return query.features if side == QUERY else gallery.features
 
-    steps = {**params.centralize.by_step(), **params.score.by_step(), **setting.params}
     roles = {GALLERY: GALLERY, **({"train": "train"} if load_train else {})}
-    runner = ChainRunner(load, steps, roles, find_neighbors)
-    q = runner.run(QUERY, setting.query).features
-    g = runner.run(GALLERY, setting.gallery).features
+    return ChainRunner(load, params.centralize.by_step(), roles, find_neighbors)
+
+
+def run_setting(
+    query: Images, gallery: Images, setting: Setting, params: Params, runner: ChainRunner
+) -> tuple[Evaluation, Floats, Floats]:
+    """As `evaluate_setting`; returns the evaluation, and the features of both sides."""
+    from pose2id.metrics import evaluate
+
+    steps = {**params.centralize.by_step(), **params.score.by_step(), **setting.params}
+    q = runner.run(QUERY, setting.query, setting.params).features
+    g = runner.run(GALLERY, setting.gallery, setting.params).features
     distances, _ = chain_distances(q, g, setting.gallery, steps)
     rules = rules_of(params.score.protocol)
     result = evaluate(

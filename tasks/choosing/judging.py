@@ -22,8 +22,8 @@ from pose2id.features import Floats
 from pose2id.labels import UNKNOWN
 from pose2id.protocols import rules_of
 from pose2id.steps.base import UNKNOWN_CAMERA, FindNeighbors, fresh_neighbors
-from pose2id.steps.chain import Chain
-from tasks.choosing.evaluation import Images, Setting, run_setting
+from pose2id.steps.chain import Chain, ChainRunner
+from tasks.choosing.evaluation import Images, Setting, run_setting, runner_of
 from tasks.choosing.rules import Candidate, Evidence
 from tasks.tables.choice import with_values
 from tasks.tables.labels import read_labels
@@ -280,25 +280,24 @@ def _evaluate(
     alike = sorted(settings, key=_before_nfc)
     for _, group in groupby(alike, key=_before_nfc):  # differ in k alone: one search a round
         same = list(group)
-        searches = [_KeptSearches(max(item.k for item in same)) for _ in rounds]
+        largest_k = max(item.k for item in same)
+        runners = [_runner(*sides, params, largest_k) for sides in rounds]
         for item in same:
             steps = with_values(params.centralize.by_step(), item.eta, item.k, item.weight)
             setting = Setting.both(item.chain, **steps)
-            scores = [
-                _average_precisions(*sides, setting, params, kept)
-                for sides, kept in zip(rounds, searches, strict=True)
+            found = [
+                run_setting(*sides, setting, params, runner)[0]
+                for sides, runner in zip(rounds, runners, strict=True)
             ]
-            aps[item] = np.concatenate(scores)
+            aps[item] = np.concatenate([result.ap for result in found])
             on_setting()
     return np.stack([aps[item] for item in settings])
 
 
-def _average_precisions(
-    query: Images, gallery: Images, setting: Setting, params: Params, searches: _KeptSearches
-) -> NDArray[np.float64]:
-    """AP of each query; where a step refers to the train split, the gallery stands for it."""
-    found = run_setting(query, gallery, setting, params, lambda: gallery.features, searches)
-    return found[0].ap
+def _runner(query: Images, gallery: Images, params: Params, largest_k: int) -> ChainRunner:
+    """What runs the chains of a round; for the train split the gallery stands."""
+    searches = _KeptSearches(largest_k)
+    return runner_of(query, gallery, params, lambda: gallery.features, searches)
 
 
 def _before_nfc(candidate: Candidate) -> tuple[Chain, float, float]:
