@@ -136,8 +136,9 @@ def keep_as_dvc_does(project: Stages, splits: Iterable[str]) -> Path:
 
     for stage, folder in (("generate", "generated"), ("features", "features")):
         for split in splits:
-            parts = sorted((root / "data" / folder / split).glob("part-*.parquet"))
-            listing = [{"md5": store(p.read_bytes()), "relpath": p.name} for p in parts]
+            out = root / "data" / folder / split
+            parts = {p.relative_to(out).as_posix(): p for p in sorted(out.rglob("part-*.parquet"))}
+            listing = [{"md5": store(p.read_bytes()), "relpath": name} for name, p in parts.items()]
             digest = store(json.dumps(listing).encode(), ".dir")
             outs = [{"path": f"data/{folder}/{split}", "md5": digest}]
             stages[f"{stage}@{split}"] = {"outs": outs}

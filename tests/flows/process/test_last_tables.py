@@ -68,6 +68,13 @@ def test_without_a_pull_rows_of_another_kind_of_machine_are_not_taken(pulled: St
     assert run(pulled) == [6, 9]
 
 
+def test_a_second_networks_features_do_not_hide_the_first_ones(pulled: Stages) -> None:
+    first = pulled.root / "data" / "features" / "gallery"
+    shutil.copytree(first, first / "second")
+    keep_as_dvc_does(pulled, ["gallery"])
+    assert run(pulled) == [0, 0]
+
+
 def test_rows_that_were_dropped_here_do_not_come_back(pulled: Stages) -> None:
     assert run(pulled) == [0, 0]
     assert forget(Layout(pulled.root), IMAGE) == 5
