@@ -46,7 +46,7 @@ if code is not None:
 print(json.dumps({
     "arguments": arguments, "folder": os.getcwd(), "umask": os.umask(0o22),
     "environment": dict(os.environ), "shared": "tasks.stages.base" in sys.modules,
-}))
+}), flush=True)
 sys.stderr.write("to stderr")
 if "waits" in arguments:
     import time
