@@ -42,14 +42,14 @@ def project(root: Path, spec: Spec = EIGHT) -> Params:
     return as_train(root, spec, centralize=AUTO, variants=VARIANTS)
 
 
-def spoil_drawings(layout: Layout) -> None:
-    """Drawings of the train split that say nothing of the person."""
+def spoil(layout: Layout, *splits: str, drawings: bool) -> None:
+    """Features, of drawings or of originals, that say nothing of the person."""
     rng = np.random.default_rng(0)
-    for part in layout.features("train").glob("*.parquet"):
+    for part in (part for split in splits for part in layout.features(split).glob("*.parquet")):
         table = read_table(part)
         features = vectors(table).copy()
-        drawn = np.asarray(table.column("pose_id")) != -1
-        features[drawn] = rng.normal(size=features[drawn].shape)
+        spoilt = (np.asarray(table.column("pose_id")) != -1) == drawings
+        features[spoilt] = rng.normal(size=features[spoilt].shape)
         place = table.schema.get_field_index("feature")
         column = vector_column(features)
         write_table(part, table.set_column(place, "feature", column), producer="f" * 64)
@@ -80,7 +80,7 @@ def test_auto_is_what_the_train_split_chose_and_the_results_say_what_was_done(
 
 def test_a_step_that_does_not_help_is_left_out_and_changes_nothing(tmp_path: Path) -> None:
     params, layout = project(tmp_path), Layout(tmp_path)
-    spoil_drawings(layout)
+    spoil(layout, "train", drawings=True)
     run(tmp_path, params, "choose", "centralize", "score")
     ipg, base = (layout.centralized("query") / f"{name}.parquet" for name in ("ipg", "base"))
     assert np.array_equal(*(vectors(read_table(path, ["feature"])) for path in (ipg, base)))
@@ -98,7 +98,7 @@ def test_a_second_network_is_asked_where_it_helps_and_left_out_where_it_does_not
     raw["variants"] = {"base": [], "two": ["second_opinion"]}
     raw["centralize"]["second_opinion"] = {"weight": "auto"}
     params = parse_params(raw)
-    spoil_originals(layout)
+    spoil(layout, "train", "query", "gallery", drawings=False)
     write_second(layout, knows_people=True)
     run(tmp_path, params, "choose", "centralize", "score")
     what = applied(params, layout, "two")
@@ -110,18 +110,6 @@ def test_a_second_network_is_asked_where_it_helps_and_left_out_where_it_does_not
     write_second(layout, knows_people=False)
     run(tmp_path, params, "choose")
     assert applied(params, layout, "two").chain == ()
-
-
-def spoil_originals(layout: Layout) -> None:
-    """Features of the own network that say nothing of the person."""
-    rng = np.random.default_rng(1)
-    for split in ("train", "query", "gallery"):
-        for part in layout.features(split).glob("*.parquet"):
-            table = read_table(part)
-            features = rng.normal(size=vectors(table).shape).astype(np.float32)
-            place = table.schema.get_field_index("feature")
-            changed = table.set_column(place, "feature", vector_column(features))
-            write_table(part, changed, producer="f" * 64)
 
 
 def write_second(layout: Layout, *, knows_people: bool) -> None:

@@ -162,7 +162,6 @@ class Cameras:
     name, fingerprint, dim, files = "cameras", "f" * 64, 2, ()
 
     def __init__(self, side):
-
         self.side, self.input_spec = side, InputSpec(8, 4)
 
     def __call__(self, images, sides=None):
