@@ -53,14 +53,15 @@ def plan(params: Params, root: Path, split: str) -> list[Job]:
 def run_shard(job: Job) -> ShardReport:
     """Extracts the features of one shard that the cache lacks, then writes the shard's tables."""
     params, second = job.params.features, job.params.features.of_second
-    if params.extractor == PRECOMPUTED:
+    given = params.extractor == PRECOMPUTED
+    originals = {} if given and second is None else _originals(job)
+    if given:
         report = _take_precomputed(job)
     else:
-        report = _extracted(
-            job, params, _originals(job) | _generated(job), job.layout.features(job.split)
-        )
+        sources = originals | _generated(job)
+        report = _extracted(job, params, sources, job.layout.features(job.split))
     if second is not None:
-        also = _extracted(job, second, _originals(job), job.layout.second_features(job.split))
+        also = _extracted(job, second, originals, job.layout.second_features(job.split))
         report = ShardReport(
             report.n_rows + also.n_rows,
             report.n_made + also.n_made,

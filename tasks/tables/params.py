@@ -392,7 +392,10 @@ class TuneParams(_Section):
 
     split: str = "train"
     steps: Annotated[tuple[str, ...], Field(max_length=20)] = (
-        *("fuse", "camera_normalize", "second_opinion", "nfc"),
+        "fuse",
+        "camera_normalize",
+        "second_opinion",
+        "nfc",
     )
     eta: tuple[Eta, Eta] = (0.25, 8.0)
     n_eta: Annotated[int, Field(ge=2, le=100)] = 6
