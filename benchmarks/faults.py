@@ -56,6 +56,7 @@ KINDS = {
     "pose2id stage": "stage",
     "pose2id render": "stage render",
     "-m dvc": "dvc",
+    "flows.orchestration.reproduction": "dvc",
     "pose2id demo": "command",
 }
 MAX_KILLS_PER_ROUND = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import typer
@@ -18,26 +19,30 @@ def main() -> None:
     It reports to the server of PREFECT_API_URL, or to a temporary one. `dvc repro` leaves the same
     tables without any server.
     """
+    from flows.orchestration.reproduction import Reproduction
     from flows.orchestration.temporary_server import start_unless_named
     from flows.process.environment import leave_pandas_out, make_prefect_home
+    from flows.process.lock import PipelineBusyError
     from pose2id.extras import require
 
     require("pipeline", "prefect", purpose="A flow")
     make_prefect_home()
+    root, reproduction = Path(), None
     server = start_unless_named()
     if server is not None:
         os.environ["PREFECT_API_URL"] = server.address
-    leave_pandas_out()
-    # What Prefect and DVC leave is much to look through for garbage each time DVC reads dvc.lock.
-    gc.set_threshold(200_000, 50, 100)
-    root, ahead = Path(), None
-    if server is not None:
-        from flows.orchestration.ahead import run_ahead
+        with suppress(PipelineBusyError):  # the flow says so
+            reproduction = Reproduction(root, server.address, patience_s=0)
+    from flows.process.repair import end_orphan_server
 
-        ahead = run_ahead(root)
+    end_orphan_server(root)
+    leave_pandas_out()
+    # What Prefect leaves is much to look through for garbage.
+    gc.set_threshold(200_000, 50, 100)
     from flows.orchestration.pipeline import run_here
 
     try:
-        run_here(root, server, ahead)
+        with reproduction or nullcontext():
+            run_here(root, server, reproduction)
     finally:
         gc.freeze()  # the process ends: looking through all that is left takes half a second

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 PARENT_TASK_RUN = "POSE2ID_PARENT_TASK_RUN_ID"  # set by the pipeline flow for its stages
 POLL_S = 0.2
@@ -36,7 +37,12 @@ log = logging.getLogger("flows")
 def events_file(root: Path) -> Path | None:
     """Where this process's stage records its events; `None` without a flow."""
     parent = os.environ.get(PARENT_TASK_RUN)
-    return root / ".cache" / f"events-{parent}.jsonl" if parent else None
+    return events_of(root, parent) if parent else None
+
+
+def events_of(root: Path, task_run_id: UUID | str) -> Path:
+    """Where the stage that a task run shows records its events."""
+    return root / ".cache" / f"events-{task_run_id}.jsonl"
 
 
 def record_event(root: Path, kind: str, **facts: str | int) -> None:

@@ -13,8 +13,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pose2id.workers import end_with_parent
 
@@ -69,20 +71,7 @@ class TemporaryServer:
 
     def wait(self) -> None:
         """Waits until it answers, or has ended, or takes longer than it may."""
-        longest = float(os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"])
-        deadline = time.monotonic() + longest
-        while not self._answers() and self._process.poll() is None and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-
-    def _answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ENDS_WITHIN_S)
-        try:
-            connection.request("GET", "/api/health")
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        wait_until_answers(self.address, lambda: self._process.poll() is None)
 
     def _end(self) -> None:
         self._process.terminate()
@@ -91,6 +80,31 @@ class TemporaryServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def wait_until_answers(address: str, goes_on: Callable[[], bool] = lambda: True) -> None:
+    """Waits until a server of this machine answers, or takes longer than it may.
+
+    Args:
+        address: Of its API.
+        goes_on: Whether there is still something to wait for.
+    """
+    longest = float(os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"])
+    deadline = time.monotonic() + longest
+    while not _answers(address) and goes_on() and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+def _answers(address: str) -> bool:
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=ENDS_WITHIN_S)
+    try:
+        connection.request("GET", f"{parts.path}/health")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def start_unless_named() -> TemporaryServer | None:

@@ -100,11 +100,11 @@ def remember_servers(root: Path) -> list[psutil.Process]:
     Returns:
         The temporary server; nothing if a lasting one is used.
     """
-    servers = [
-        child
-        for child in psutil.Process().children()
-        if "prefect.server" in " ".join(child.cmdline())
-    ]
+    servers = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # another one may end just now
+            if "prefect.server" in " ".join(child.cmdline()):
+                servers.append(child)
     if servers:
         noted = [psutil.Process().pid, *([one.pid, one.create_time()] for one in servers)]
         _servers(root).write_text(json.dumps(noted), encoding="utf-8")

@@ -139,7 +139,7 @@ def test_ctrl_c_ends_the_flow_but_not_its_server_first(ran_copy: Project):
         os.killpg(flow.pid, signal.SIGINT)
         assert flow.wait(60) != 0
     said = (ran_copy.root / "said.txt").read_text(encoding="utf-8")
-    assert "finished rows are kept" in said
+    assert "the run was stopped by SIGINT; finished stages and rows are kept" in said
     assert "Connection refused" not in said
 
 
