@@ -135,9 +135,10 @@ class Reproduction:
         if news is None or "error" in news:
             raise PassEndedError(news["error"] if news else self._how_it_ended())
         outcome = Outcome(**news)
-        if self._interrupted and outcome.failure is not None:
-            return replace(outcome, failure=STOPPED)
-        return outcome
+        if outcome.failure is None:
+            return outcome
+        self._process.wait()  # it runs no further stage, and leaves DVC's own files as they must be
+        return replace(outcome, failure=STOPPED) if self._interrupted else outcome
 
     def _next(self) -> dict[str, Any] | None:
         """What the process tells next; `None` once it has ended as it should."""
