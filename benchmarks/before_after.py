@@ -46,6 +46,7 @@ def main() -> None:
         times: list[Times] = []
         for clone, commit in zip(clones, options.commits, strict=True):
             times.append(first_run(clone, commit, environment))
+            print(commit, times[-1], flush=True)  # should a later step fail
         for number in range(options.rounds):
             for clone, found in zip(clones, times, strict=True):
                 another_eta(clone, number, environment, found)
@@ -53,8 +54,8 @@ def main() -> None:
     before, after = times
     for step in before:
         shown = "".join(f"{spread(found.get(step, [])):>16}" for found in times)
-        ratio = min(before[step]) / min(after[step]) if step in after else float("nan")
-        print(f"{step:<32}{shown}{ratio:>7.2f}x")
+        least = min(after.get(step, [0.0]))
+        print(f"{step:<32}{shown}" + (f"{min(before[step]) / least:>7.2f}x" if least else ""))
 
 
 def first_run(clone: Path, commit: str, environment: Mapping[str, str]) -> Times:
