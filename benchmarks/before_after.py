@@ -83,7 +83,7 @@ def another_eta(clone: Path, number: int, environment: Mapping[str, str], found:
     """Every way to run, after a changed eta and with nothing to do."""
     for place, way in enumerate(WAYS):
         # Values that give nearly the same results: an older gate refuses others.
-        set_eta(clone, 8 + (number * len(WAYS) + place) / 64)
+        set_eta(clone, 8 + (number * len(WAYS) + place + 1) / 64)
         for step in ("another eta", "nothing to do"):
             seconds, _ = timed(command(clone, way), clone, activated(clone, environment))
             found.setdefault(f"{' '.join(way)}, {step}", []).append(seconds)

@@ -39,6 +39,9 @@ def main() -> None:
     leave_pandas_out()
     # What Prefect leaves is much to look through for garbage.
     gc.set_threshold(200_000, 50, 100)
+    if server is not None and reproduction is not None:
+        # Two processes that import much are enough for two cores; a third would slow DVC's.
+        server.wait(reproduction.is_over)
     from flows.orchestration.pipeline import run_here
 
     try:

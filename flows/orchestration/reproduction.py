@@ -114,6 +114,10 @@ class Reproduction:
         """Ends it, if it has not ended, and frees the lock."""
         self._held.close()
 
+    def is_over(self) -> bool:
+        """Whether DVC's process has ended; what it told last may not have been read."""
+        return self._process.poll() is not None
+
     def stages(self) -> Iterator[BegunStage]:
         """Every stage in DVC's order; call `outcome` once for each before the next.
 
@@ -163,7 +167,7 @@ class Reproduction:
         )
 
     def _end(self) -> None:
-        if self._process.poll() is None:
+        if not self.is_over():
             self._process.terminate()
         self._process.wait()
 

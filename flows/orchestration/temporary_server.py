@@ -69,9 +69,13 @@ class TemporaryServer:
         atexit.register(self._end)  # what Prefect registers later is done by then
         self.address = f"http://127.0.0.1:{self._port}/api"
 
-    def wait(self) -> None:
-        """Waits until it answers, or has ended, or takes longer than it may."""
-        wait_until_answers(self.address, lambda: self._process.poll() is None)
+    def wait(self, needless: Callable[[], bool] = lambda: False) -> None:
+        """Waits until it answers, or has ended, or takes longer than it may.
+
+        Args:
+            needless: Whether there is no need to wait any more.
+        """
+        wait_until_answers(self.address, lambda: self._process.poll() is None and not needless())
 
     def _end(self) -> None:
         self._process.terminate()
