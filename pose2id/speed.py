@@ -7,6 +7,7 @@ between two libraries whose products differ in the last digits.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,22 +18,24 @@ if TYPE_CHECKING:
 # Idle threads of torch sleep instead of spinning: on busy cores a small network took 73 to 79 ms
 # instead of 159 to 445 ms (docs/measured.md).
 THREADS_THAT_SLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
-_KEPT_BYTES = 2**25 - 2**16  # a little below glibc's limit of 32 MiB
+_KEPT_BYTES = 2**25  # glibc's limit
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 _succeeded = False
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep the memory of one block of distances for the next.
+    """Has glibc keep freed pieces of up to 32 MiB for the next that need as much.
 
-    It raises the size up to which it does so to that of the largest piece that was freed, at most
-    32 MiB. Otherwise the kernel gets each block's memory back and clears it again for the next.
-    Measured: 256 queries against 15,913 x 768 in 0.059 s instead of 0.082 s (AVX-512 Xeon, one
+    Otherwise the kernel gets the memory of each layer, or each block of distances, back and clears
+    it again for the next. Said outright, since glibc learns it by itself only where no variable
+    tells it otherwise, and Dask sets one for its workers: they drew 80 pictures a second, threads
+    159. Measured: 256 queries against 15,913 x 768 in 0.059 s instead of 0.082 s (AVX-512 Xeon, one
     thread, `onednn_operand`); a feature network of many layers in 6.9 ms a picture instead of 8.9
-    (AMD EPYC, one thread, docs/measured.md).
+    (AMD EPYC, one thread, docs/measured.md). Does nothing where there is no glibc.
     """
-    import torch
-
-    torch.empty(_KEPT_BYTES, dtype=torch.uint8)
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
 
 
 def onednn_operand(tensor: Tensor) -> Tensor:
