@@ -49,6 +49,13 @@ def wait_for(path: Path) -> None:
         time.sleep(0.05)
 
 
+def its_process() -> psutil.Process:
+    """The process of the pass, among others that tests have started."""
+    name = "flows.orchestration.reproduction"
+    children = psutil.Process().children()
+    return next(child for child in children if name in child.cmdline())
+
+
 def told(project: Path) -> list[tuple[str, bool, str | None]]:
     """Of each stage its name, whether it ran and why it failed."""
     found = []
@@ -105,7 +112,8 @@ def test_ctrl_c_ends_the_stage_and_is_the_reason(project: Path):
         reproduction.outcome()
         next(stages)
         wait_for(project / "waits")
-        for process in psutil.Process().children(recursive=True):
+        dvc = its_process()
+        for process in (dvc, *dvc.children(recursive=True)):
             process.send_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         failure = reproduction.outcome().failure
@@ -123,7 +131,7 @@ def test_a_killed_pass_says_how_it_ended(project: Path):
         reproduction.outcome()
         next(stages)
         wait_for(project / "waits")
-        (dvc,) = psutil.Process().children()
+        dvc = its_process()
         dvc.kill()
         with pytest.raises(PassEndedError, match=r"ended by signal 9.*same command again"):
             reproduction.outcome()
@@ -133,5 +141,5 @@ def test_leaving_early_ends_the_pass(project: Path):
     write(project, WAITS)
     with Reproduction(project):
         wait_for(project / "waits")
-        (dvc,) = psutil.Process().children()
+        dvc = its_process()
     assert not dvc.is_running()
