@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http
 import http.client
 import json
 import os
@@ -124,8 +125,15 @@ class Served:
             data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "Authorization": self.authorization},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for left in range(9, -1, -1):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != http.HTTPStatus.SERVICE_UNAVAILABLE or not left:
+                    raise
+                time.sleep(1)  # its database is busy; Prefect's own client asks again, too
+        return None
 
     def runs(self, *state_types: str) -> list[dict[str, Any]]:
         """Runs of the deployment in these states, oldest first."""
