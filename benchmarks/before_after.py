@@ -22,10 +22,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.first_run import ROOT, disk_mb, package_sizes, timed
-from benchmarks.inner_loop import WAYS, set_eta
+from benchmarks.inner_loop import WAYS, run, set_eta
 from benchmarks.measure import print_machine
 
 CORES = {"all": {}, "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}}
+PYTHON = Path(".venv", "bin", "python")
 STAGE_DONE = re.compile(r"INFO (\w+)(?: \w+)? done in ([\d.]+) s")
 Times = dict[str, list[float]]  # step -> one figure a round
 
@@ -75,7 +76,7 @@ def first_run(clone: Path, commit: str, environment: Mapping[str, str]) -> Times
     found["make demo, nothing to do"] = [timed(["make", "demo"], clone, environment)[0]]
     timed(["make", ".venv/pipeline.installed"], clone, environment)
     for way in WAYS:  # Prefect makes its database, Python compiles
-        timed(command(clone, way), clone, activated(clone, environment))
+        run(clone, *way, python=clone / PYTHON, environment=environment)
     return found
 
 
@@ -85,19 +86,8 @@ def another_eta(clone: Path, number: int, environment: Mapping[str, str], found:
         # Values that give nearly the same results: an older gate refuses others.
         set_eta(clone, 8 + (number * len(WAYS) + place + 1) / 64)
         for step in ("another eta", "nothing to do"):
-            seconds, _ = timed(command(clone, way), clone, activated(clone, environment))
+            seconds, _ = run(clone, *way, python=clone / PYTHON, environment=environment)
             found.setdefault(f"{' '.join(way)}, {step}", []).append(seconds)
-
-
-def command(clone: Path, way: tuple[str, ...]) -> list[str]:
-    """A way to run as a command of the clone's environment."""
-    return [str(clone / ".venv" / "bin" / "python"), "-m", *way]
-
-
-def activated(clone: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables in which the clone's commands are found first."""
-    path = f"{clone / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
-    return {**environment, "PATH": path, "PYTHONPATH": str(clone)}
 
 
 def spread(figures: list[float]) -> str:

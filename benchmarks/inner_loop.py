@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -103,14 +104,17 @@ def set_eta(project: Path, eta: float) -> None:
     path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
 
 
-def run(project: Path, *command: str) -> tuple[float, float]:
-    """Seconds by the clock and of processor time of a command of this environment."""
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT if not (project / "flows").is_dir() else project),
-    }
-    return timed([sys.executable, "-m", *command], project, environment)
+def run(
+    project: Path,
+    *command: str,
+    python: Path = Path(sys.executable),
+    environment: Mapping[str, str] = os.environ,
+) -> tuple[float, float]:
+    """Seconds by the clock and of processor time of a command of an environment of Python."""
+    path = f"{python.parent}{os.pathsep}{environment['PATH']}"
+    code = project if (project / "flows").is_dir() else ROOT
+    variables = {**environment, "PATH": path, "PYTHONPATH": str(code)}
+    return timed([str(python), "-m", *command], project, variables)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def main() -> None:
         os.environ["PREFECT_API_URL"] = server.address
         with suppress(PipelineBusyError):  # the flow says so
             reproduction = Reproduction(root, server.address, patience_s=0)
+    # What takes longer to import comes once the two processes have begun.
     from flows.process.repair import end_orphan_server
 
     end_orphan_server(root)

@@ -125,8 +125,6 @@ class Reproduction:
             PassEndedError: The pass ended early, and not by a stage.
         """
         while news := self._next():
-            if "error" in news:
-                raise PassEndedError(news["error"])
             yield BegunStage(news["address"], UUID(news["task_run_id"]))
 
     def outcome(self) -> Outcome:
@@ -136,8 +134,8 @@ class Reproduction:
             PassEndedError: The pass ended before the stage.
         """
         news = self._next()
-        if news is None or "error" in news:
-            raise PassEndedError(news["error"] if news else self._how_it_ended())
+        if news is None:
+            raise PassEndedError(self._how_it_ended())
         outcome = Outcome(**news)
         if outcome.failure is None:
             return outcome
@@ -146,9 +144,11 @@ class Reproduction:
 
     def _next(self) -> dict[str, Any] | None:
         """What the process tells next; `None` once it has ended as it should."""
-        line = self._news.readline()
-        if line:
-            return dict(json.loads(line))
+        if line := self._news.readline():
+            news: dict[str, Any] = json.loads(line)
+            if "error" in news:
+                raise PassEndedError(news["error"])
+            return news
         if self._process.wait():
             raise PassEndedError(self._how_it_ended())
         return None
@@ -167,8 +167,7 @@ class Reproduction:
         )
 
     def _end(self) -> None:
-        if not self.is_over():
-            self._process.terminate()
+        self._process.terminate()  # nothing, where it has ended
         self._process.wait()
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -54,6 +55,19 @@ def its_process() -> psutil.Process:
     name = "flows.orchestration.reproduction"
     children = psutil.Process().children()
     return next(child for child in children if name in child.cmdline())
+
+
+@contextmanager
+def in_the_second_stage(project: Path) -> Iterator[tuple[Reproduction, psutil.Process]]:
+    """A pass whose second stage waits, and its process."""
+    write(project, WAITS)
+    with Reproduction(project) as reproduction:
+        stages = reproduction.stages()
+        next(stages)
+        reproduction.outcome()
+        next(stages)
+        wait_for(project / "waits")
+        yield reproduction, its_process()
 
 
 def told(project: Path) -> list[tuple[str, bool, str | None]]:
@@ -105,14 +119,7 @@ def interruptible() -> Iterator[None]:
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_stage_and_is_the_reason(project: Path):
     """As at a terminal, it reaches this process and all that it has started."""
-    write(project, WAITS)
-    with Reproduction(project) as reproduction:
-        stages = reproduction.stages()
-        next(stages)
-        reproduction.outcome()
-        next(stages)
-        wait_for(project / "waits")
-        dvc = its_process()
+    with in_the_second_stage(project) as (reproduction, dvc):
         for process in (dvc, *dvc.children(recursive=True)):
             process.send_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -124,14 +131,7 @@ def test_ctrl_c_ends_the_stage_and_is_the_reason(project: Path):
 
 
 def test_a_killed_pass_says_how_it_ended(project: Path):
-    write(project, WAITS)
-    with Reproduction(project) as reproduction:
-        stages = reproduction.stages()
-        next(stages)
-        reproduction.outcome()
-        next(stages)
-        wait_for(project / "waits")
-        dvc = its_process()
+    with in_the_second_stage(project) as (reproduction, dvc):
         dvc.kill()
         with pytest.raises(PassEndedError, match=r"ended by signal 9.*same command again"):
             reproduction.outcome()
